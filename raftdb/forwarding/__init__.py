@@ -23,7 +23,7 @@ Decisions
 * **Exactly once.** Every write has a session of the node and a sequence, and the machine tells a repetition. Reads are
   just read again, except those within the log: they have a session, too, because a second copy would see the writes
   that followed the first one. An answer that says "not executed" to a write that was sent before is not believed: its
-  first copy may be in the log, so the outcome is unknown.
+  first copy may be in the log, so the outcome is unknown. So it is with what waits to take a message (`waits`).
 * **Sessions that nobody takes away.** Those of nodes are counted apart from those of clients, so no number of clients
   ends one (`raftdb.machine.sessions`).
 * **If this node leads**, and nothing waits, requests go straight to its driver, without a session. What the driver

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 
 from raftdb.background import StartTask
 from raftdb.budgets import KEYS_ON_LOOP_MAX
@@ -94,7 +95,7 @@ class Forwarder:
         self._start = start
         self._limits = limits or ForwardLimits()
         self._sessions = NodeSessions()
-        self._last_number = 0
+        self._numbers = count(1)
         self._payload_bytes = self._out_bytes = 0
         self._queue: deque[_Forwarded] = deque()
         """What is not sent on the present channel, by number."""
@@ -114,6 +115,7 @@ class Forwarder:
         self._waits = ForwardedWaits(
             Hold(memory, is_of_many=True),
             next_number=self._next_number,
+            register=self._register,
             now_s=self._now_s,
             patience_s=self._limits.patience_s,
         )
@@ -132,7 +134,7 @@ class Forwarder:
         else:
             self._put(operation, on_answer)
 
-    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+    def wait(self, operation: Command, on_answer: OnAnswer, *, wait_ms: int) -> int:
         """Run one operation at the leader once it can be served; returns the number by which `leave` takes it back.
         Raises RequestRefused, or Unavailable."""
         if self._closed:
@@ -167,11 +169,9 @@ class Forwarder:
         """Take the driver's answer to what was not passed on: what it refused, because another node leads, is."""
         if isinstance(outcome, Unavailable) and outcome.code in REFUSED_CODES:
             try:
-                self._put(operation, on_answer)
+                return self._put(operation, on_answer)
             except RaftdbError as error:
                 outcome = error
-            else:
-                return
         on_answer(outcome)
 
     def _put(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
@@ -180,20 +180,16 @@ class Forwarder:
             raise Unavailable("no_leader", "this node is stopping", hint="ask another node")
         if self.pending_count >= self._limits.requests_max or self._payload_bytes >= self._limits.bytes_max:
             raise Unavailable("busy", "too much is being passed on to the leader", hint="send more slowly")
-        deadline_s = self._now_s() + self._limits.patience_s
         if isinstance(operation, Query) or is_read(operation):
-            forwarded = self._numbered(operation, on_answer, deadline_s, None)
+            forwarded = self._numbered(operation, on_answer, None)
             self._encode(forwarded)
         else:
             session = self._sessions.choose(self._now_s())
             if not session.is_known:
-                registration = self._numbered(session.registration, _ignore, deadline_s, None)
-                self._encode(registration)
+                self._register(session, _ignore)
                 session.is_known = True
-                self._queue.append(registration)
-                self._expect_turn()
             wrapped = session.wrap(operation)  # type: ignore[arg-type]  # a frontend's writes are commands and transactions
-            forwarded = self._numbered(wrapped, on_answer, deadline_s, session)
+            forwarded = self._numbered(wrapped, on_answer, session)
             try:
                 self._encode(forwarded)
             except RaftdbError:
@@ -202,18 +198,21 @@ class Forwarder:
         self._queue.append(forwarded)
         self._expect_turn()
 
+    def _register(self, session: NodeSession, on_answer: OnAnswer) -> None:
+        """Queue the registration of a session of this node. Raises Unavailable."""
+        registration = self._numbered(session.registration, on_answer, None)
+        self._encode(registration)
+        self._queue.append(registration)
+        self._expect_turn()
+
     def _numbered(
-        self,
-        operation: ClientOperation | Query,
-        on_answer: OnAnswer,
-        deadline_s: float,
-        session: NodeSession | None,
+        self, operation: ClientOperation | Query, on_answer: OnAnswer, session: NodeSession | None
     ) -> _Forwarded:
+        deadline_s = self._now_s() + self._limits.patience_s
         return _Forwarded(self._next_number(), operation, on_answer, deadline_s, session)
 
     def _next_number(self) -> int:
-        self._last_number += 1
-        return self._last_number
+        return next(self._numbers)
 
     def _encode(self, forwarded: _Forwarded) -> None:
         """Encode a request, a large one on a thread: what follows waits for it then."""

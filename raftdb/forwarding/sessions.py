@@ -1,4 +1,8 @@
-"""The sessions of a node, by which what it passes on is done once (see `raftdb.machine.sessions`)."""
+"""The sessions of a node, by which what it passes on is done once (see `raftdb.machine.sessions`).
+
+Requests that wait have other sessions than those that do not: one that waits for most of a minute keeps all replies of
+its session from being forgotten that come after it.
+"""
 
 import os
 from collections import deque
@@ -14,6 +18,8 @@ SESSIONS = 64
 """Sessions of one node. Each holds a number of unanswered writes and of bytes of their replies."""
 UNANSWERED_MAX = SESSION_REPLIES_MAX // 2
 """Most writes from the oldest unanswered one of a session to its newest."""
+WAIT_SESSIONS_MAX = 256
+"""Most sessions of one node for requests that wait, each with `UNANSWERED_MAX` at a time."""
 IDLE_S_MAX = SESSION_IDLE_MS / 2000
 """A session that was not used for this long is given up before the cluster may end it."""
 
@@ -58,6 +64,54 @@ class NodeSession:
         answered.add(sequence)
         while unanswered and unanswered[0] in answered:
             answered.discard(unanswered.popleft())
+
+
+class WaitSessions:
+    """The sessions of requests that wait. One is used until it has no room, and only then another: who has waited
+    longest is mostly served first, so there is room again at its front."""
+
+    def __init__(self) -> None:
+        self._sessions: list[NodeSession] = []
+        self._position = 0
+        self._coming: NodeSession | None = None
+
+    def choose(self, now_s: float) -> NodeSession | None:
+        """A session with room for one more, None if another has to be begun first."""
+        count = len(self._sessions)
+        for step in range(count):
+            position = (self._position + step) % count
+            session = self._sessions[position]
+            is_idle = not session.unanswered and now_s - session.used_s > IDLE_S_MAX
+            if session.unanswered < UNANSWERED_MAX and not is_idle:
+                self._position, session.used_s = position, now_s
+                return session
+        return None
+
+    def begin(self) -> NodeSession | None:
+        """A session that is to be registered; None if one is already. Raises Unavailable (`busy`)."""
+        if self._coming is not None:
+            return None
+        if len(self._sessions) >= WAIT_SESSIONS_MAX:
+            raise Unavailable(
+                "busy", "too many requests wait for the leader", hint="ask again a little later"
+            )
+        self._coming = NodeSession()
+        return self._coming
+
+    def registered(self, session: NodeSession, now_s: float, *, is_known: bool) -> None:
+        """What `begin` has given is known to the cluster, or could not be registered."""
+        self._coming = None
+        if is_known:
+            self._sessions = [
+                each for each in self._sessions if each.unanswered or each.used_s > now_s - IDLE_S_MAX
+            ]
+            self._position = len(self._sessions)
+            session.used_s = now_s
+            self._sessions.append(session)
+
+    def lost(self, session: NodeSession) -> None:
+        """The cluster does not know it any more."""
+        self._sessions = [each for each in self._sessions if each is not session]
 
 
 class NodeSessions:

@@ -17,6 +17,9 @@ from tests.e2e.waiting import LIMIT_S, wait_for
 
 KILLED_AT = 100
 """The leader is killed after so many writes."""
+MESSAGES = 2_000
+"""Messages of a queue that `CONSUMERS` take."""
+CONSUMERS = 16
 AFTER_TRANSFER = 1_000
 """Commands of a client after the leadership was transferred; less than 1 % of them may still reach another node."""
 
@@ -193,6 +196,40 @@ def test_a_plain_client_of_another_node_does_not_notice_that_the_leader_dies(
         assert len(list(client.scan_iter(match="key:*"))) == done
     with client_of(successor) as client:
         assert client.get("n") == b"%d" % (done + 1)
+
+
+def test_no_message_is_lost_that_a_leader_took_for_a_client_of_another_node_and_died(
+    forwarding_cluster: Cluster,
+) -> None:
+    """Many take messages for good, all the time, when the leader is killed: what it took and could not say any more the
+    next one gives to the same client."""
+    cluster = forwarding_cluster
+    leader = cluster.leader()
+    (follower, *_) = cluster.others(leader)
+    values = [b"%d" % number for number in range(MESSAGES)]
+    taken: list[bytes] = []
+
+    def consume() -> None:
+        with client_of(follower) as client:
+            while (value := client.execute_command("DEQUEUE", "mail", "WAIT", "10")) != b"end":
+                taken.append(value)
+
+    with client_of(follower) as client:
+        with client.pipeline(transaction=False) as pipeline:
+            for value in values:
+                pipeline.execute_command("ENQUEUE", "mail", value)
+            pipeline.execute()
+        consumers = [threading.Thread(target=consume) for _ in range(CONSUMERS)]
+        for consumer in consumers:
+            consumer.start()
+        wait_for(lambda: len(taken) >= MESSAGES // 4, "some messages to be taken")
+        leader.kill9()
+        wait_for(lambda: len(taken) >= MESSAGES // 2, "messages to be taken after the death of the leader")
+        for _ in consumers:
+            client.execute_command("ENQUEUE", "mail", "end")
+    for consumer in consumers:
+        consumer.join()
+    assert sorted(taken) == sorted(values)
 
 
 def test_a_client_of_clusters_follows_the_leadership_and_outlives_a_leader(

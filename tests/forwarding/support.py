@@ -17,7 +17,7 @@ from raftdb.forwarding import (
     execute_for,
 )
 from raftdb.machine.machine import Machine
-from raftdb.machine.operations import ClientOperation
+from raftdb.machine.operations import ClientOperation, WaitingOperation
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.service import Query
 from raftdb.machine.services import QUERIES, READS
@@ -105,12 +105,12 @@ class FakeCluster:
         self.pipes: list[Pipe] = []
         self.memory = MemoryAccount()
 
-    def execute(self, operation: ClientOperation | Query) -> Answer | RaftdbError:
+    def execute(self, operation: ClientOperation | WaitingOperation | Query) -> Answer | RaftdbError:
         """The answer to an operation, now."""
         if type(operation) in READS or type(operation) in QUERIES:
             reply: Any = Machine().read(cast(Query, operation), self.database.layer)
         else:
-            reply = self.database.applied(cast(ClientOperation, operation)).reply
+            reply = self.database.applied(cast(ClientOperation | WaitingOperation, operation)).reply
         if isinstance(reply, Repetition):
             reply = reply.reply
         if isinstance(reply, ReplyError):

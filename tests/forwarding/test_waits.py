@@ -4,12 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from raftdb.errors import Unavailable
+from raftdb.commands.waiting import command_of
+from raftdb.errors import OutcomeUnknown, SessionExpired, Unavailable
 from raftdb.forwarding import Forwarder
+from raftdb.forwarding.sessions import UNANSWERED_MAX, WAIT_SESSIONS_MAX, NodeSession, WaitSessions
 from raftdb.limits import WAITING_MAX
+from raftdb.machine.operations import SessionOperation, WaitingOperation
 from raftdb.node.turn import Answer
 from tests.forwarding.support import FakeCluster, Leader, Outcome, wait_until
-from tests.machine.toys import Sit, Take, toys
+from tests.machine.toys import Fill, Sit, Take, left, toys
 
 DONE = Answer([1], 7, 1)
 NOT_LEADER = Unavailable("not_leader", "another node leads")
@@ -37,11 +40,13 @@ async def test_a_request_is_held_where_the_leader_is() -> None:
     ask(forwarder, told, count=3)
     forwarder.wait(Sit(b"s", b"me"), told.append, wait_ms=1_000)
     await held(leader, 4)
-    assert list(leader.waits.values()) == [Take(b"0"), Take(b"1"), Take(b"2"), Sit(b"s", b"me")]
-    assert 0 < leader.wait_ms[4] <= 1_000
-    leader.serve(2, DONE)
+    seat, *takes = leader.waits.values()
+    assert seat == Sit(b"s", b"me"), "a place in the state needs no number, and waits for no session"
+    assert [command_of(each) for each in takes] == [Take(b"0"), Take(b"1"), Take(b"2")]
+    assert 0 < leader.wait_ms[1] <= 1_000
+    leader.serve(3, DONE)
     await wait_until(lambda: told == [DONE])
-    leader.serve(1, Answer([], 7, 1))
+    leader.serve(2, Answer([], 7, 1))
     await wait_until(lambda: told == [DONE, Answer([], 7, 1)])
     assert forwarder.pending_count == 0, "those that wait are no requests in flight"
 
@@ -154,3 +159,97 @@ async def test_who_stops_hands_all_back() -> None:
     assert cluster.memory.request_bytes == 0
     with pytest.raises(Unavailable, match="stopping"):
         ask(forwarder, told)
+
+
+def numbered(leader: Leader, position: int = 0) -> SessionOperation:
+    """What a leader holds, which has a number."""
+    operation = list(leader.waits.values())[position]
+    assert isinstance(operation, SessionOperation)
+    return operation
+
+
+async def test_what_a_leader_took_before_it_died_the_next_one_gives_to_the_same_client() -> None:
+    cluster, told = FakeCluster(), list[Outcome]()
+    cluster.execute(Fill(b"0", 2))
+    ask(cluster.forwarder(), told)
+    old, new = cluster.nodes["n2"], cluster.nodes["n3"]
+    await held(old, 1)
+    taken = numbered(old)
+    cluster.execute(WaitingOperation(taken))
+    cluster.elect(None)
+    cluster.cut()
+    cluster.elect("n3")
+    await held(new, 1)
+    assert numbered(new) == taken
+    new.serve(1, cluster.execute(WaitingOperation(taken)))
+    await wait_until(lambda: bool(told))
+    assert [each.value for each in told if isinstance(each, Answer)] == [[1]]
+    assert left(cluster.database.layer, b"0") == 1
+
+
+async def test_a_leader_that_does_not_know_what_became_of_it_is_asked_again_under_the_same_number() -> None:
+    cluster, told = FakeCluster(), list[Outcome]()
+    ask(cluster.forwarder(), told)
+    leader = cluster.nodes["n2"]
+    await held(leader, 1)
+    first = numbered(leader)
+    leader.serve(1, OutcomeUnknown("another node leads"))
+    await held(leader, 1)
+    assert numbered(leader) == first
+    leader.serve(2, DONE)
+    await wait_until(lambda: told == [DONE])
+
+
+async def test_one_whose_session_is_gone_gets_another_number_if_it_was_sent_once() -> None:
+    cluster, told = FakeCluster(), list[Outcome]()
+    ask(cluster.forwarder(), told, count=2)
+    leader = cluster.nodes["n2"]
+    await held(leader, 2)
+    first = numbered(leader).session
+    leader.serve(1, SessionExpired("no such session"))
+    await held(leader, 2)
+    assert [numbered(leader, position).session == first for position in (0, 1)] == [True, False]
+    cluster.cut()
+    await held(leader, 2)
+    for number in list(leader.waits):
+        leader.serve(number, SessionExpired("no such session"))
+    await wait_until(lambda: len(told) == 2)
+    assert {type(each) for each in told} == {OutcomeUnknown}, "a copy of it may have taken something"
+
+
+async def test_one_that_was_sent_and_finds_no_leader_again_may_have_taken_something() -> None:
+    cluster, told = FakeCluster(), list[Outcome]()
+    ask(cluster.forwarder(patience_s=0.05), told)
+    await held(cluster.nodes["n2"], 1)
+    cluster.elect(None)
+    cluster.cut()
+    await wait_until(lambda: bool(told))
+    assert isinstance(told[0], OutcomeUnknown)
+
+
+async def test_those_that_wait_have_sessions_of_their_own_until_none_has_room() -> None:
+    sessions, begun = WaitSessions(), list[NodeSession]()
+    assert sessions.choose(0.0) is None
+    while len(begun) < WAIT_SESSIONS_MAX:
+        session = sessions.begin()
+        assert session is not None
+        assert sessions.begin() is None, "one at a time"
+        sessions.registered(session, 0.0, is_known=True)
+        begun.append(session)
+        for _ in range(UNANSWERED_MAX):
+            assert sessions.choose(0.0) is session
+            session.wrap(Take(b"0"))
+        assert sessions.choose(0.0) is None
+    with pytest.raises(Unavailable, match="too many requests wait"):
+        sessions.begin()
+    begun[7].answered(1)
+    assert sessions.choose(0.0) is begun[7]
+
+
+async def test_a_session_that_cannot_be_registered_is_asked_for_again() -> None:
+    sessions = WaitSessions()
+    first = sessions.begin()
+    assert first is not None
+    sessions.registered(first, 0.0, is_known=False)
+    assert sessions.choose(0.0) is None
+    assert sessions.begin() not in (None, first)

@@ -24,7 +24,7 @@ from raftdb.frontend.redis.errors import CommandRefused
 from raftdb.frontend.redis.rows import Arguments
 from raftdb.frontend.redis.unread import STALLED_S, UNREAD_S
 from raftdb.limits import DEFAULT_LIMITS, TRANSACTION_KEYS_MAX, Limits
-from raftdb.machine.operations import ClientOperation, SessionOperation
+from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Command, Query
 from raftdb.memory import MemoryAccount
 from raftdb.node.effects import OnAnswer
@@ -55,7 +55,7 @@ class RedisNode(Protocol):
     def read(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool) -> None:
         """Execute one operation that only reads, likewise; if it may be `stale`, from the state as this node has it."""
 
-    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+    def wait(self, operation: Command, on_answer: OnAnswer, *, wait_ms: int) -> int:
         """Execute one operation once it can be served; see `raftdb.node.held`."""
         ...
 
