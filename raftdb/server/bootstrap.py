@@ -53,6 +53,7 @@ from raftdb.server.membership import Registrar, find_cluster
 from raftdb.server.metrics import NodeMetrics
 from raftdb.server.network import Network
 from raftdb.server.open_files import allow_open_files, connection_shares
+from raftdb.server.security import Security
 from raftdb.server.shutdown import Closing, Shutdown
 from raftdb.server.space import SpaceWatch
 from raftdb.server.start import begin_start, load_replica
@@ -76,6 +77,7 @@ HAND_OVER_SECONDS_MAX = 8.0
 
 def run_node(settings: Settings) -> int:
     """Run one node until a signal asks it to stop; returns the exit code of a clean stop, 0. Raises Fatal otherwise."""
+    security = Security(settings)
     check_exposure(settings)
     check_threads()
     logs.configure(
@@ -105,7 +107,7 @@ def run_node(settings: Settings) -> int:
         log = stack.enter_context(closing(folder.open_log()))
         state = stack.enter_context(closing(folder.open_state()))
         runner = stack.enter_context(asyncio.Runner(loop_factory=_loop_factory()))
-        runner.run(_Node(settings, folder, identity, log, state).run())
+        runner.run(_Node(settings, security, folder, identity, log, state).run())
     return 0
 
 
@@ -140,12 +142,14 @@ class _Node:
     def __init__(
         self,
         settings: Settings,
+        security: Security,
         folder: DataFolder,
         identity: Identity,
         log: LmdbLogStore,
         state: LmdbStateStore,
     ) -> None:
         self._settings = settings
+        self._security = security
         self._folder = folder
         self._identity = identity
         self._log = log
@@ -163,7 +167,8 @@ class _Node:
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything. Raises the Fatal that ended it, if one did."""
         self._shutdown = shutdown = Shutdown()
-        shutdown.watch_signals()
+        reloading = self._security.reloading
+        shutdown.watch_signals(reloading.ask if reloading.is_needed else None)
         async with shutdown.closing() as parts:
             await self._start(parts)
             collector.settle()
@@ -228,6 +233,7 @@ class _Node:
             write_fact=self._disk.put_fact,
         )
         background.start(keeper.run(), name="address keeper")
+        background.start(self._security.reloading.run(), name="files that are read again")
         background.start(Registrar(settings, view, address.http, on_fatal=fail).run(), name="registrar")
 
     def _introduction(self) -> LocalIdentity:
@@ -245,6 +251,7 @@ class _Node:
             http=address.http,
             redis=self._settings.advertised_redis,
             find_http=lambda: address.now(view.configuration.find(view.id)),
+            proof=self._security.proof,
         )
 
     def _announce_start(self) -> None:

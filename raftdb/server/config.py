@@ -116,6 +116,13 @@ def parse_token(value: object) -> str:
     raise ValueError("it is not 16 to 128 letters, digits, dashes and underscores")
 
 
+def parse_text(value: object) -> str:
+    """Text that is read later. It may be a secret, so it is not repeated."""
+    if isinstance(value, str):
+        return value
+    raise ValueError("it is not text")
+
+
 def parse_path(value: object) -> Path:
     """A path in the file system."""
     if isinstance(value, (str, Path)) and str(value):
@@ -160,6 +167,12 @@ class Settings:
     """What a node that does not lead does with commands of Redis clients at `redis`."""
     reads: str = field(default="leader", metadata={"parse": one_of("leader", "any")})
     """Which node serves linearizable reads: the leader alone, or any, by asking the leader from which index on."""
+    cluster_secret_file: Path | None = field(default=None, metadata={"parse": parse_path})
+    """The file with the secrets by which the nodes of the cluster know each other (`raftdb.server.secret_file`)."""
+    cluster_secret: str | None = field(
+        default=None, repr=False, metadata={"parse": parse_text, "is_secret": True}
+    )
+    """The same without a file, for the environment."""
     data: Path = field(default=Path("data"), metadata={"parse": parse_path})
     peers: dict[str, Endpoint] | None = field(default=None, metadata={"parse": parse_peers})
     """First members, id to address; read when the folder is new. None: a cluster of this node alone."""
@@ -329,6 +342,8 @@ def _check(settings: Settings) -> None:
             "pages may act only with a token, and there is none",
             hint="set RAFTDB_DASHBOARD_TOKEN, the same at all nodes, or dashboard to read",
         )
+    if settings.cluster_secret is not None and settings.cluster_secret_file is not None:
+        raise BadSetting("cluster_secret and cluster_secret_file exclude each other")
     check_reachable(settings.peers or {})
     check_reachable(settings.members or {})
     if settings.peers is not None and settings.join is not None:

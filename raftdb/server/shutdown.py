@@ -55,11 +55,14 @@ class Shutdown:
         self._signalled_at: float | None = None
         self._ends_by: float | None = None
 
-    def watch_signals(self) -> None:
+    def watch_signals(self, on_hangup: Callable[[], None] | None = None) -> None:
         """From now on SIGTERM, SIGINT and SIGHUP ask for the end, except those that the starting process has set to be
-        ignored: `nohup` does that with SIGHUP, and a script with SIGINT for programs that it runs in the background."""
+        ignored: `nohup` does that with SIGHUP, and a script with SIGINT for programs that it runs in the background.
+        If there is `on_hangup`, SIGHUP calls that instead, whatever was set before."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if number is signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
+            if number is signal.SIGHUP and on_hangup is not None:
+                self._loop.add_signal_handler(number, on_hangup)
+            elif number is signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
                 self._loop.add_signal_handler(number, self.signalled, number)
 
     def signalled(self, number: signal.Signals) -> None:

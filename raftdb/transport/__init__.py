@@ -44,8 +44,10 @@ Considered and rejected: WebSocket. The dialler has to mask each message, which 
 end: with 64 clients that took a sixth of a leader's time. What WebSocket adds (kinds of frames, pings, a close with a
 reason) takes few lines over a protocol of asyncio.
 
-Limit of this version: a stranger that can reach the port and knows the cluster's id and a member's id and uuid can pose
-as that member. Until peers prove a secret, the port belongs on a trusted network.
+Who is a peer is proved before anything is decoded (`proof.py`): with a secret that the nodes share, every frame, the
+handshake's included, bears a seal that only they can make, and only once. Without a secret a stranger that can reach
+the port and knows the cluster's id and a member's id and uuid can pose as that member, so such a port belongs on a
+trusted network.
 """
 
 from raftdb.transport.events import PeerEvents
@@ -55,6 +57,7 @@ from raftdb.transport.handshake import CheckPeer, Introduction, LocalIdentity, R
 from raftdb.transport.link import LinkStatistics
 from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.peer_server import PeerServer
+from raftdb.transport.proof import SECRETS_MAX, PeerProof, Secrets
 from raftdb.transport.reasons import short_reason
 from raftdb.transport.sessions import new_session
 from raftdb.transport.snapshot_client import PIECE_TIMEOUT_S, FetchFailed, SnapshotClient
@@ -62,6 +65,7 @@ from raftdb.transport.snapshot_server import SnapshotServer
 
 __all__ = [
     "PIECE_TIMEOUT_S",
+    "SECRETS_MAX",
     "CheckPeer",
     "FetchFailed",
     "ForwardEvents",
@@ -73,8 +77,10 @@ __all__ = [
     "LocalIdentity",
     "PeerEvents",
     "PeerLinks",
+    "PeerProof",
     "PeerServer",
     "Recollection",
+    "Secrets",
     "SnapshotClient",
     "SnapshotServer",
     "new_session",

@@ -105,7 +105,9 @@ class ForwardLink:
     async def _dial(self) -> FrameStream:
         """Connect and shake hands. Raises GreetingRefused, RemoteProtocolError, or what `dial` raises."""
         limits, identity = self._limits, self._identity
-        stream = await dial(self._endpoint, connect_timeout_s=limits.connect_timeout_s, path=FORWARD_PATH)
+        stream = await dial(
+            self._endpoint, identity.proof, connect_timeout_s=limits.connect_timeout_s, path=FORWARD_PATH
+        )
         try:
             answer = await exchange(stream, identity.introduce(Hello, self._peer))
             await check_answer(answer, self._peer, identity, self._check_peer)

@@ -62,6 +62,7 @@ class ForwardServer:
         on_opened: OpenForward,
         limits: LinkLimits | None = None,
     ) -> None:
+        self._identity = identity
         self._is_member = is_member
         self._on_opened = on_opened
         self._limits = limits = limits or LinkLimits()
@@ -82,7 +83,7 @@ class ForwardServer:
         if self._closed:
             raise Unavailable("busy", "the node is stopping")
         self._reception.make_room()
-        with accepted(request) as (stream, memory):
+        with accepted(request, self._identity.proof) as (stream, memory):
             self._open.add(stream)
             try:
                 await self._serve(stream, memory)

@@ -1,12 +1,13 @@
 """The checks of a handshake, which are the same on both sides (hazards B90, B95)."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from raftdb.core.model import StartId
 from raftdb.endpoint import NO_REDIS, Endpoint, RedisAddresses
+from raftdb.transport.proof import PeerProof
 from raftdb.wire.handshake import PROTOCOL_VERSION, Hello, Refused, Welcome
 
 Introduction: TypeAlias = Hello | Welcome
@@ -51,6 +52,8 @@ class LocalIdentity:
     redis: RedisAddresses = NO_REDIS
     find_http: Callable[[], Endpoint] | None = None
     recall: Callable[[str], Recollection] = _nothing
+    proof: PeerProof = field(default_factory=PeerProof, compare=False, repr=False)
+    """How this node and its peers prove that they belong to the cluster."""
 
     def introduce(self, kind: type[_Kind], target: str) -> _Kind:
         """This node's `Hello` or `Welcome` to the node `target`."""

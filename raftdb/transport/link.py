@@ -174,7 +174,7 @@ class PeerLink:
         """Connect and shake hands. Raises GreetingRefused, RemoteProtocolError, or what `dial` raises."""
         limits, context, clock = self._limits, self._context, asyncio.get_running_loop().time
         dialled_s = clock()
-        stream = await dial(self.address, connect_timeout_s=limits.connect_timeout_s)
+        stream = await dial(self.address, context.identity.proof, connect_timeout_s=limits.connect_timeout_s)
         try:
             upgraded_s = clock()
             answer = await exchange(stream, context.identity.introduce(Hello, self.peer))

@@ -27,6 +27,7 @@ from raftdb.transport.trips import Trips
 from raftdb.transport.upgrade import Switched, accepted, require_upgrade
 from raftdb.wire.handshake import Hello, Refused
 from raftdb.wire.peer import decode_frame
+from raftdb.wire.sealing import Unproved
 from raftdb.wire.stream import Kind
 
 logger = logging.getLogger("raftdb.transport")
@@ -102,7 +103,7 @@ class PeerServer:
         if self._closed:
             raise Unavailable("busy", "the node is stopping")
         self._reception.make_room()
-        with accepted(request) as (stream, memory):
+        with accepted(request, self._identity.proof) as (stream, memory):
             incoming = _Incoming(stream, memory, request.remote or "")
             self._open.add(incoming)
             try:
@@ -145,6 +146,10 @@ class PeerServer:
             hello = await self._reception.receive(stream, self._too_many_strangers)
         except TimeoutError:
             self._close(incoming, "no handshake in time")
+            return
+        except Unproved as error:
+            self._identity.proof.refused(incoming.remote)
+            stream.close(error.message, timeout_s=self._limits.close_timeout_s)
             return
         except RemoteProtocolError as error:
             self._close(incoming, error.message)

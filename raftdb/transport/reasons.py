@@ -33,6 +33,8 @@ def short_reason(error: object) -> str:
     if isinstance(error, DialRefused):
         if error.status == HTTPStatus.SERVICE_UNAVAILABLE:  # the status of a node without room
             return "it takes no link now: it is stopping, or busy"
+        if error.status == HTTPStatus.FORBIDDEN:
+            return "it wants another proof of its peers: is the secret of the cluster the same at both nodes?"
         return f"HTTP status {error.status} in answer to a dial: is that a raftdb node?"
     if isinstance(error, RemoteProtocolError):
         return error.message

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from raftdb.errors import RemoteProtocolError
 from raftdb.transport.reasons import short_reason
+from raftdb.wire.sealing import UNSEALED, Seal
 from raftdb.wire.stream import BODY_BYTES_MAX, FrameReader, Kind, head_of
 
 ROOM_BYTES = 256 * 1024
@@ -31,13 +32,15 @@ def _ignore() -> None:
 
 
 class FrameStream(asyncio.Protocol):
-    """One end of a connection of frames. `ended` is done when the connection is over, with the reason in words.
+    """One end of a connection of frames, which `seal` seals. `ended` is done when the connection is over, with the
+    reason in words.
 
     `on_room`: there is room again. `on_data`: bytes have arrived, or a frame was handed over. `on_broken(error)`: the
     other end broke the protocol, or the owner failed on a frame; no further frame is handed over.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seal: Seal = UNSEALED) -> None:
+        self.seal = seal
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self.on_room: Callable[[], None] = _ignore
@@ -46,7 +49,7 @@ class FrameStream(asyncio.Protocol):
         self.has_room = True
         self.heard_s = self._loop.time()
         """When bytes arrived last, by the loop's clock."""
-        self._reader = FrameReader()
+        self._reader = FrameReader(seal)
         self._transport: asyncio.Transport | None = None
         self._written_bytes = 0
         self._on_frame: OnFrame | None = None
@@ -119,13 +122,16 @@ class FrameStream(asyncio.Protocol):
         if self._transport is None or self._is_closing:
             return
         head = head_of(kind, len(body))
-        self._written_bytes += len(head) + len(body)
+        tag = self.seal.tag(head, body)
+        self._written_bytes += len(head) + len(body) + len(tag)
         # Not `writelines`: asyncio's does not pause its protocol in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1.
         if len(body) <= JOINED_BYTES_MAX:
-            self._transport.write(head + body)
+            self._transport.write(head + body + tag)
         else:
             self._transport.write(head)
             self._transport.write(body)
+            if tag:
+                self._transport.write(tag)
 
     def hand_over(self, on_frame: OnFrame | None) -> None:
         """Give frames to `on_frame` from now on; with None they are kept, and reading stops at `READ_AHEAD_BYTES`."""

@@ -12,17 +12,18 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import RequestRefused
 from raftdb.memory import Hold
 from raftdb.transport.limits import PEER_PATH
+from raftdb.transport.proof import NONCE_HEADER, PeerProof
 from raftdb.transport.reasons import DialRefused
 from raftdb.transport.stream import FrameStream
+from raftdb.wire.sealing import Seal
 
 PROTOCOL = "raftdb"
 """Name of the new protocol in `Upgrade` headers."""
 HEAD_BYTES_MAX = 16 * 1024
 """Longest head of an answer to a dial, up to the empty line."""
 
-_SWITCHING = (
-    f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n\r\n".encode()
-)
+_SWITCHING = ("HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", f"Upgrade: {PROTOCOL}")
+_NONCE_LINE = re.compile(rb"\r\n" + NONCE_HEADER.encode() + rb": ([0-9a-f]{1,128})\r\n", re.IGNORECASE)
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3}) [^\r\n]*\r\n")
 
 
@@ -48,8 +49,8 @@ class Switched(web.Response):
 class _Accepted(FrameStream):
     """A stream on a connection of the listener, which is told when it ends."""
 
-    def __init__(self, connection: _Connection) -> None:
-        super().__init__()
+    def __init__(self, connection: _Connection, seal: Seal) -> None:
+        super().__init__(seal)
         self._connection = connection
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -75,15 +76,22 @@ def require_upgrade(request: web.BaseRequest) -> None:
 
 
 @contextmanager
-def accepted(request: web.BaseRequest) -> Iterator[tuple[FrameStream, Hold]]:
+def accepted(request: web.BaseRequest, proof: PeerProof) -> Iterator[tuple[FrameStream, Hold]]:
     """Answer the upgrade; within the context the caller's connection is the stream. Yields it with the connection's
-    hold on the node's memory. Raises ConnectionError if the caller has gone."""
+    hold on the node's memory. Raises ConnectionError if the caller has gone, and RequestRefused if it does not offer
+    the proof that this node wants."""
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the caller has gone")
     connection = cast(_Connection, request.protocol)
-    stream = _Accepted(connection)
-    transport.write(_SWITCHING)
+    try:
+        seal, headers = proof.answer(request.path, request.headers.get(NONCE_HEADER))
+    except RequestRefused:
+        proof.refused(request.remote)
+        raise
+    stream = _Accepted(connection, seal)
+    proof.note(stream)
+    transport.write(_head(*_SWITCHING, *headers))
     transport.set_protocol(stream)
     stream.connection_made(transport)
     try:
@@ -91,6 +99,10 @@ def accepted(request: web.BaseRequest) -> Iterator[tuple[FrameStream, Hold]]:
     finally:
         if not stream.ended.done():
             stream.abort()
+
+
+def _head(*lines: str) -> bytes:
+    return "\r\n".join((*lines, "", "")).encode("ascii")
 
 
 class _Answer(asyncio.Protocol):
@@ -101,6 +113,12 @@ class _Answer(asyncio.Protocol):
         self.status: asyncio.Future[int] = loop.create_future()
         self.over: asyncio.Future[None] = loop.create_future()
         self._head = bytearray()
+
+    @property
+    def nonce(self) -> str | None:
+        """What the other end adds to the keys of the connection; None if it seals nothing."""
+        match = _NONCE_LINE.search(self._head.partition(b"\r\n\r\n")[0] + b"\r\n")
+        return None if match is None else match[1].decode("ascii")
 
     @property
     def tail(self) -> bytes:
@@ -122,30 +140,30 @@ class _Answer(asyncio.Protocol):
             self.status.set_exception(exc or ConnectionResetError("closed by the peer"))
 
 
-async def dial(endpoint: Endpoint, *, connect_timeout_s: float, path: str = PEER_PATH) -> FrameStream:
+async def dial(
+    endpoint: Endpoint, proof: PeerProof, *, connect_timeout_s: float, path: str = PEER_PATH
+) -> FrameStream:
     """Connect and change protocols at `path`. The timeout is for the connection alone. Raises DialRefused,
-    TimeoutError, OSError."""
+    RemoteProtocolError, TimeoutError, OSError."""
+    offer = proof.offer(path)
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(connect_timeout_s):
         transport, answer = await loop.create_connection(_Answer, endpoint.host, endpoint.port)
     try:
-        lines = (
-            f"GET {path} HTTP/1.1",
-            f"Host: {endpoint}",
-            "Connection: Upgrade",
-            f"Upgrade: {PROTOCOL}",
-        )
-        transport.write("\r\n".join((*lines, "", "")).encode("ascii"))
+        lines = (f"Host: {endpoint}", "Connection: Upgrade", f"Upgrade: {PROTOCOL}")
+        transport.write(_head(f"GET {path} HTTP/1.1", *lines, *offer.headers))
         status = await answer.status
         if status != 101:
             raise DialRefused(status)
         if answer.over.done():
             raise ConnectionResetError("closed by the peer")
+        seal = offer.sealed(answer.nonce)
     except BaseException:
         transport.abort()
         await asyncio.wait({answer.over})
         raise
-    stream = FrameStream()
+    stream = FrameStream(seal)
+    proof.note(stream)
     transport.set_protocol(stream)
     stream.connection_made(transport)
     if answer.tail:

@@ -46,6 +46,7 @@ __all__ = [
     "peer",
     "resp",
     "resp_replies",
+    "sealing",
     "stream",
 ]
 """The modules that other packages may use."""

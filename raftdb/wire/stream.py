@@ -1,8 +1,9 @@
-"""The stream between two peers: frames one after another, each `length | kind | body`. No sockets.
+"""The stream between two peers: frames one after another, each `length | kind | body | seal`. No sockets.
 
 `length` (four bytes, big-endian) is that of the body. Every kind has a longest body, so the reader can refuse a frame
 before it has arrived. A body that must not be damaged on the way has a checksum (`raftdb.wire.frames`); a damaged head
-leads to a body that does not match, or to a frame that ends the link.
+leads to a body that does not match, or to a frame that ends the link. The seal (`raftdb.wire.sealing`) is verified
+before a body is given to anybody; between nodes that prove nothing it is empty.
 """
 
 from enum import IntEnum
@@ -12,6 +13,7 @@ from raftdb.errors import RemoteProtocolError
 from raftdb.limits import MIB, REPLY_BYTES_MAX
 from raftdb.wire.handshake import HANDSHAKE_BYTES_MAX
 from raftdb.wire.peer import FRAME_BYTES_MAX
+from raftdb.wire.sealing import UNSEALED, Seal
 
 _HEAD = Struct(">IB")
 HEAD_BYTES = _HEAD.size
@@ -59,9 +61,10 @@ def head_of(kind: Kind, body_bytes: int) -> bytes:
 
 class FrameReader:
     """Takes a stream apart, however it was cut on its way. It holds the bytes that have arrived of frames that were not
-    taken."""
+    taken. `seal` is that of the connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, seal: Seal = UNSEALED) -> None:
+        self._seal = seal
         self._buffer = bytearray()
         self._greeted = False
 
@@ -81,7 +84,9 @@ class FrameReader:
         if len(buffer) < HEAD_BYTES:
             return False
         length, number = _HEAD.unpack_from(buffer)
-        return not self._is_possible(length, number) or len(buffer) >= HEAD_BYTES + length
+        return (
+            not self._is_possible(length, number) or len(buffer) >= HEAD_BYTES + length + self._seal.tag_bytes
+        )
 
     def next_frame(self) -> tuple[Kind, bytes] | None:
         """The next frame, None if it is not all there. Raises RemoteProtocolError: nothing after it can be read.
@@ -95,10 +100,12 @@ class FrameReader:
         if not self._is_possible(length, number):
             begins = "" if self._greeted else ": a link begins with a handshake"
             raise RemoteProtocolError(f"no frame of kind {number} with {length} bytes comes here{begins}")
-        end = HEAD_BYTES + length
+        body_end = HEAD_BYTES + length
+        end = body_end + self._seal.tag_bytes
         if len(buffer) < end:
             return None
-        body = bytes(memoryview(buffer)[HEAD_BYTES:end])
+        body = bytes(memoryview(buffer)[HEAD_BYTES:body_end])
+        self._seal.check(bytes(buffer[:HEAD_BYTES]), body, bytes(buffer[body_end:end]))
         del buffer[:end]
         self._greeted = True
         return _KINDS[number], body

@@ -17,6 +17,7 @@ from raftdb.server import bootstrap
 from raftdb.server.bootstrap import _Node
 from raftdb.server.config import Settings
 from raftdb.server.folder import create_folder, open_folder
+from raftdb.server.security import Security
 from raftdb.server.shutdown import Shutdown
 from raftdb.server.space import SpaceWatch
 from storage.errors import WriteFailed
@@ -43,7 +44,7 @@ def node_in(path: Path, listen: str, **more: Any) -> Iterator[_Node]:
         identity = create_folder(folder, settings)
         log = stack.enter_context(closing(folder.open_log()))
         state = stack.enter_context(closing(folder.open_state()))
-        yield _Node(settings, folder, identity, log, state)
+        yield _Node(settings, Security(settings), folder, identity, log, state)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import Introduction
 from raftdb.transport.limits import PEER_PATH
 from raftdb.transport.peer_client import PeerLinks
+from raftdb.transport.proof import PeerProof
 from raftdb.transport.upgrade import Switched, accepted
 from raftdb.wire.handshake import Hello, Refused, Welcome, encode_handshake
 from raftdb.wire.peer import FRAME_BYTES_MAX
@@ -270,7 +271,7 @@ class _FakePeer:
         await self.server.close(grace_s=0.1)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        with accepted(request) as (stream, _):
+        with accepted(request, PeerProof()) as (stream, _):
             self.accepted += 1
             await stream.receive()
             if isinstance(self.answer, bytes):

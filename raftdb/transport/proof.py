@@ -1,0 +1,116 @@
+"""How the nodes of a cluster prove to each other that they belong to it: by a secret that only they know.
+
+The dialler sends a nonce with its request to change protocols, and the other end answers with one of its own. From then
+on every frame is sealed (`raftdb.wire.sealing`), the hello and the welcome included, so nothing of the other end is
+decoded before it has proved itself. A request without a nonce is of a node that has no secret.
+
+A node uses the first of its secrets for what it dials, and accepts all of them. `None` among them stands for no secret,
+so a cluster comes to its first secret as it comes from one to the next.
+"""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+from weakref import WeakSet
+
+from raftdb.errors import RemoteProtocolError, RequestRefused
+from raftdb.transport.stream import FrameStream
+from raftdb.wire.sealing import NONCE_BYTES, UNSEALED, Seal, SealedByDialler, SealedByListener, Unproved
+
+logger = logging.getLogger("raftdb.transport")
+
+NONCE_HEADER = "Raftdb-Nonce"
+SECRETS_MAX = 8
+"""Most secrets that a node accepts at a time: the hello of a stranger is tried with each."""
+
+REFUSED_LOG_S = 60.0
+"""Callers without proof come as often as they like, and are logged this often."""
+
+Secrets: TypeAlias = tuple[bytes | None, ...]
+"""At least one. The first is used, all are accepted; None is no secret."""
+
+_NONCE = re.compile(rf"[0-9a-f]{{{2 * NONCE_BYTES}}}")
+_MISSING = "a peer proves that it knows the secret of this cluster, and the caller does not offer to"
+_UNWANTED = "this node knows no secret of its cluster, and cannot take a proof"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a dialler says of its proof. `headers` go with its request."""
+
+    headers: Sequence[str]
+    sealed: Callable[[str | None], Seal]
+    """Takes the nonce in the answer, and returns the seal of the connection. Raises RemoteProtocolError."""
+
+
+class PeerProof:
+    """What one node asks of its peers, and shows to them. Used on the event loop's thread."""
+
+    def __init__(self, secrets: Secrets = (None,)) -> None:
+        self._secrets = secrets
+        self._streams: WeakSet[FrameStream] = WeakSet()
+        self.refused_count = 0
+        """Connections that were refused because their dialler proved nothing."""
+        self._logged_s = -REFUSED_LOG_S
+
+    @property
+    def is_required(self) -> bool:
+        """Whether every peer has to prove itself."""
+        return None not in self._secrets
+
+    def change(self, secrets: Secrets) -> None:
+        """Use these secrets from now on. Connections that were proved by one that is no longer accepted end."""
+        self._secrets = secrets
+        for stream in list(self._streams):
+            if stream.seal.secret not in secrets:
+                stream.abort("the secret of the cluster was changed")
+
+    def refused(self, address: str | None) -> None:
+        """Count a caller that did not prove itself, and log it unless another one was logged just before."""
+        self.refused_count += 1
+        now_s = time.monotonic()
+        if now_s - self._logged_s >= REFUSED_LOG_S:
+            self._logged_s = now_s
+            fields = {"address": address, "refused": self.refused_count}
+            logger.warning("a peer without proof was refused", extra={"fields": fields})
+
+    def note(self, stream: FrameStream) -> None:
+        """Remember a connection for `change`."""
+        self._streams.add(stream)
+
+    def offer(self, path: str) -> Offer:
+        """How to begin a connection to `path` of a peer."""
+        secret = self._secrets[0]
+        if secret is None:
+            return Offer((), lambda _: UNSEALED)
+        nonce = os.urandom(NONCE_BYTES).hex()
+
+        def sealed(answer: str | None) -> Seal:
+            if answer is None or _NONCE.fullmatch(answer) is None:
+                raise Unproved
+            return SealedByDialler(secret, _context(path, nonce, answer))
+
+        return Offer((f"{NONCE_HEADER}: {nonce}",), sealed)
+
+    def answer(self, path: str, nonce: str | None) -> tuple[Seal, Sequence[str]]:
+        """The seal of a connection to `path` whose dialler has sent `nonce`, and the headers of the answer. Raises
+        RequestRefused."""
+        known = [secret for secret in self._secrets if secret is not None]
+        if nonce is None:
+            if None not in self._secrets:
+                raise RequestRefused("forbidden", _MISSING)
+            return UNSEALED, ()
+        if not known:
+            raise RequestRefused("forbidden", _UNWANTED)
+        if _NONCE.fullmatch(nonce) is None:
+            raise RemoteProtocolError("a nonce is not as long as it has to be")
+        own = os.urandom(NONCE_BYTES).hex()
+        return SealedByListener(known, _context(path, nonce, own)), (f"{NONCE_HEADER}: {own}",)
+
+
+def _context(path: str, dialler: str, listener: str) -> bytes:
+    return f"{path} {dialler} {listener}".encode("ascii")
