@@ -27,6 +27,7 @@ from aiohttp import web
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 from raftdb.frontend import Backup, Consistency, HttpApi, HttpServer
+from raftdb.impairment import NetworkChange
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
 from raftdb.node.chronicle import Chronicle
@@ -85,6 +86,12 @@ class InstantNode:
 
     def membership(self) -> Mapping[str, object]:
         return {}
+
+    def network(self) -> Mapping[str, object]:
+        return {}
+
+    def change_network(self, change: NetworkChange) -> None:
+        raise NotImplementedError
 
     async def change_members(self, change: Change, *, force: bool) -> Answer:
         raise NotImplementedError

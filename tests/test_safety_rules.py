@@ -12,6 +12,8 @@ ELSEWHERE = {
     "raftdb/transport/link.py": 2,
     # The end of a stream whose peer does not close it.
     "raftdb/transport/stream.py": 2,
+    # What fault injection sends late, and the end of such a stream: sending raises nothing.
+    "raftdb/transport/impaired.py": 3,
     # A download and its next piece, awaited in the same functions.
     "raftdb/server/incoming.py": 2,
     # The silence of one link, which also ends when the peer dials anew.

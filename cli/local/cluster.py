@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
+from cli.admin.network import FaultyNetwork
 from cli.console.failures import EXIT_FAILED, CommandError, reason
 from cli.local.folder import LocalFolder, NodePlace, number_of
 from cli.local.left_over import STOP_TIMEOUT_S
@@ -60,7 +61,11 @@ class LocalCluster:
         *,
         logs_to_files: bool,
         dashboard: str = "write",
+        network: str | None = None,
+        network_seed: int | None = None,
     ) -> None:
+        """`network`: the conditions of the links that the nodes start with, and the seed of what happens to messages
+        under them."""
         self._folder = folder
         self._places = {node.id: node for node in nodes}
         self._logs_to_files = logs_to_files
@@ -68,6 +73,9 @@ class LocalCluster:
         self._states = dict.fromkeys(self._places, NodeState.STOPPED)
         self._client = self._new_client()
         self._dashboard = dashboard
+        self._network_settings = {"RAFTDB_NETWORK": network, "RAFTDB_NETWORK_SEED": network_seed}
+        self.network = FaultyNetwork({node.id: node.http for node in nodes})
+        """The network between the nodes, which can be set while they run."""
         self._token = secrets.token_urlsafe(TOKEN_BYTES)
 
     def _new_client(self) -> Client:
@@ -189,6 +197,7 @@ class LocalCluster:
         while time.monotonic() < deadline:
             self._check_started(node_id)
             if self._status(self._places[node_id]) is not None:
+                self.network.restore(node_id)
                 return True
             time.sleep(POLL_S)
         return False
@@ -203,6 +212,7 @@ class LocalCluster:
             raise RequestRefused("bad_request", f"{node_id} was used before", hint=f"the next one is {free}")
         place = self._folder.add(self.places, node_id or free)
         self._places[place.id] = place
+        self.network.nodes[place.id] = place.http
         self._states[place.id] = NodeState.STOPPED
         self._client = self._new_client()
         self._spawn(place.id)
@@ -228,7 +238,7 @@ class LocalCluster:
 
     def _forget(self, node_id: str) -> None:
         self._folder.forget(self.places, node_id)
-        del self._places[node_id], self._states[node_id]
+        del self._places[node_id], self._states[node_id], self.network.nodes[node_id]
         self._processes.pop(node_id, None)
         self._client = self._new_client()
 
@@ -313,9 +323,12 @@ class LocalCluster:
 
     def _environment(self) -> dict[str, str]:
         """The environment of the nodes, which has the token, because everybody on a machine may read command lines."""
+        given = {name: str(value) for name, value in self._network_settings.items() if value is not None}
         return _environment() | {
             "RAFTDB_DASHBOARD": self._dashboard,
             "RAFTDB_DASHBOARD_TOKEN": self._token,
+            "RAFTDB_FAULT_INJECTION": "true",
+            **given,
         }
 
     def _check_started(self, node_id: str) -> None:

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from cli.admin.network import checked
 from cli.console import render
 from cli.console.asking import is_agreed
 from cli.console.failures import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError
@@ -54,6 +55,14 @@ NODES_DEFAULT = 3
     help="Whether browsers get pages, and whether these may act.",
     show_default=True,
 )
+@click.option(
+    "--network",
+    metavar="WORDS",
+    help="Make the links between the nodes worse, in words of tc netem: 'delay 100ms 50ms loss 5%'.",
+)
+@click.option(
+    "--network-seed", type=COUNT, metavar="N", help="Decides what happens to each message under --network."
+)
 @click.option("--no-shell", is_flag=True, help="Run until SIGINT, SIGTERM or SIGHUP; log to the terminal.")
 @output_option
 @timeout_option
@@ -61,13 +70,22 @@ NODES_DEFAULT = 3
 @debug_option
 @click.pass_obj
 def up(
-    options: Options, count: int | None, data: Path, fresh: bool, yes: bool, dashboard: str, no_shell: bool
+    options: Options,
+    count: int | None,
+    data: Path,
+    fresh: bool,
+    yes: bool,
+    dashboard: str,
+    network: str | None,
+    network_seed: int | None,
+    no_shell: bool,
 ) -> int:
     """Start a cluster on this machine, one process per node, and open the shell."""
     if no_shell:  # these options are for the shell
         options.refuse_others("up --no-shell")
     if count is not None:
         check_node_count(count)
+    conditions = None if network is None else str(checked(network))
     folder = LocalFolder(data)
     folder.lock()
     try:
@@ -76,8 +94,22 @@ def up(
         nodes = _nodes(folder, count)
         left_over.end(folder, nodes, _tell)
         folder.check_addresses(nodes)
-        cluster = LocalCluster(folder, nodes, logs_to_files=not no_shell, dashboard=dashboard)
-        return _run_cluster(cluster, folder, options, with_shell=not no_shell)
+        cluster = LocalCluster(
+            folder,
+            nodes,
+            logs_to_files=not no_shell,
+            dashboard=dashboard,
+            network=conditions,
+            network_seed=network_seed,
+        )
+        said = conditions if network_seed is None else f"{conditions}, seed {network_seed}"
+        return _run_cluster(
+            cluster,
+            folder,
+            options,
+            network=None if conditions is None else said,
+            with_shell=not no_shell,
+        )
     finally:
         folder.unlock()
 
@@ -118,7 +150,9 @@ def _in_words(count: int) -> str:
     return "1 node" if count == 1 else f"{count} nodes"
 
 
-def _run_cluster(cluster: LocalCluster, folder: LocalFolder, options: Options, *, with_shell: bool) -> int:
+def _run_cluster(
+    cluster: LocalCluster, folder: LocalFolder, options: Options, *, network: str | None, with_shell: bool
+) -> int:
     """Start the nodes, run the shell or wait for a signal, and stop the nodes, however that ends."""
     signals = StopSignals()
     # In the shell Ctrl-C clears the line; before the shell begins, and without one, it stops the cluster.
@@ -131,6 +165,8 @@ def _run_cluster(cluster: LocalCluster, folder: LocalFolder, options: Options, *
             announce.text(render.nodes([(place.id, place.http) for place in cluster.places], leader.id))
             if cluster.dashboard_url is not None:
                 announce.text(f"dashboard: {cluster.dashboard_url}")
+        if network is not None:
+            announce.text(f"network between the nodes: {network}")
         if not with_shell:
             _wait(cluster, announce)
         if not is_ignored(signal.SIGINT):

@@ -144,6 +144,7 @@ def status_of(response: Response) -> NodeStatus:
         uptime_seconds=float(uptime) if isinstance(uptime, int | float) else 0.0,
         put_back=body.get("put_back") is True,
         birth=birth if isinstance(birth, str) else None,
+        fault_injection=body.get("fault_injection") is True,
         body=body,
     )
 

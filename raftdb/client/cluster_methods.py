@@ -13,7 +13,8 @@ from raftdb.client.addresses import parse_member_address
 from raftdb.client.flow import Method
 from raftdb.client.given import whole
 from raftdb.client.http1 import Sink
-from raftdb.client.model import LogPage, Member, Membership, NodeStatus
+from raftdb.client.json_body import object_of
+from raftdb.client.model import Json, LogPage, Member, Membership, NodeStatus
 from raftdb.client.protocol import STATUS_REQUEST, Kind, Request
 from raftdb.errors import LeaderHint
 
@@ -22,6 +23,7 @@ _MEMBERS_REQUEST = Request("GET", "/v1/members", None, Kind.READ)
 STATUS: Method[NodeStatus] = Method(STATUS_REQUEST, answers.status_of)
 MEMBERS: Method[tuple[Member, ...]] = Method(_MEMBERS_REQUEST, answers.members_of)
 MEMBERSHIP: Method[Membership] = Method(_MEMBERS_REQUEST, answers.membership_of)
+NETWORK: Method[Json] = Method(Request("GET", "/v1/network", None, Kind.ANY_NODE), object_of)
 SNAPSHOT: Method[int] = Method(Request("POST", "/v1/snapshot", None, Kind.TASK), answers.snapshot_index_of)
 
 
@@ -30,6 +32,11 @@ def request_log(first: int | None, limit: int) -> Method[LogPage]:
     start = "" if first is None else f"from={whole(first, 'the first index')}&"
     target = f"/v1/request_log?{start}limit={whole(limit, 'the limit')}"
     return Method(Request("GET", target, None, Kind.READ), answers.log_page_of)
+
+
+def change_network(change: Json) -> Method[Json]:
+    """`PUT /v1/network`."""
+    return Method(Request("PUT", "/v1/network", change, Kind.ANY_NODE), object_of)
 
 
 def backup(sink: Sink) -> Method[int]:

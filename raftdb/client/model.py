@@ -144,7 +144,8 @@ class Membership:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
     """One node's view of itself and the cluster (`GET /v1/status`). Indexes are those of the log, from 1; 0 means none.
-    `birth` identifies the cluster's life, which a recovery begins anew; `put_back` is as in `Member`."""
+    `birth` identifies the cluster's life, which a recovery begins anew; `put_back` is as in `Member`.
+    `fault_injection`: its links may be made worse than they are."""
 
     id: str
     cluster_id: str
@@ -161,6 +162,7 @@ class NodeStatus:
     uptime_seconds: float
     put_back: bool = False
     birth: str | None = None
+    fault_injection: bool = False
     body: Json = field(default_factory=dict, repr=False, compare=False)
 
 

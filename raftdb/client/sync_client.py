@@ -19,7 +19,7 @@ from raftdb.client.flow import Caller, CallLimits, Method
 from raftdb.client.given import Form, Lifetime, V, as_bytes, as_text, duration, session_ttl_ms
 from raftdb.client.http1 import Sink
 from raftdb.client.leases import SESSION_TTL_S
-from raftdb.client.model import NodeStatus
+from raftdb.client.model import Json, NodeStatus
 from raftdb.client.retrying import Attempts
 from raftdb.client.routing import Router
 from raftdb.client.session import Sessions
@@ -244,8 +244,22 @@ class Client(ClientCommands[V], ClientServices[V]):
         """
         if address is None:
             return self._run(cluster_methods.STATUS, timeout_ms)
+        return self._ask(cluster_methods.STATUS, address, timeout_ms)
+
+    def network(self, address: str, *, timeout_ms: float | None = None) -> Json:
+        """What fault injection does to the links of the node at `address` (docs/network.md): the JSON of GET
+        /v1/network. Raises `RequestRefused` (`forbidden`) if the node was started without it."""
+        return self._ask(cluster_methods.NETWORK, address, timeout_ms)
+
+    def change_network(self, address: str, change: Json, *, timeout_ms: float | None = None) -> Json:
+        """Set what fault injection does to the links of the node at `address`: `change` is the JSON of PUT
+        /v1/network. Returns what is set then, and raises as `network`."""
+        return self._ask(cluster_methods.change_network(change), address, timeout_ms)
+
+    def _ask(self, method: Method[T], address: str, timeout_ms: float | None) -> T:
+        """Ask the node at `address` alone, once."""
         limits, calls = self._limits(timeout_ms), self._own_calls()
-        return calls.carry_out(calls.caller.ask(cluster_methods.STATUS, address, limits))
+        return calls.carry_out(calls.caller.ask(method, address, limits))
 
     def backup(
         self, target: Sink | str | os.PathLike[str], *, replace: bool = False, timeout_ms: float | None = None

@@ -21,6 +21,7 @@ from raftdb.frontend.http_locks import LocksApi
 from raftdb.frontend.http_members import MembersApi
 from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_metrics import MetricsApi, Render, nothing_measured
+from raftdb.frontend.http_network import NetworkApi
 from raftdb.frontend.http_note import NoteApi
 from raftdb.frontend.http_pages import PagesApi, wants_page
 from raftdb.frontend.http_query import integer_of, parameters
@@ -114,6 +115,7 @@ class HttpApi:
             **NoteApi(self._commands, self._aside).routes(),
             **QueuesApi(self._commands, self._node).routes(),
             **MembersApi(self._node).routes(),
+            **NetworkApi(self._node).routes(),
             **self.events.routes(),
             **self.watching.routes(),
             **HistoryApi(self._node, self._aside).routes(),

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
+from raftdb.impairment import NetworkChange
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
 from raftdb.node.chronicle import Chronicle
@@ -97,6 +98,13 @@ class Node(Protocol):
         """Let `target` lead (None: the voter with the most entries); returns its addresses. Raises as
         `change_members`."""
         ...
+
+    def network(self) -> Mapping[str, object]:
+        """The body of GET /v1/network. Raises `RequestRefused` if this node injects no faults."""
+        ...
+
+    def change_network(self, change: NetworkChange) -> None:
+        """Set the conditions of this node's links. Raises as `network`."""
 
     @property
     def cluster_id(self) -> str:

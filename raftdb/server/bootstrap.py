@@ -56,7 +56,7 @@ from raftdb.server.open_files import allow_open_files, connection_shares
 from raftdb.server.security import Security
 from raftdb.server.shutdown import Closing, Shutdown
 from raftdb.server.space import SpaceWatch
-from raftdb.server.start import begin_start, load_replica
+from raftdb.server.start import begin_start, impaired_network, load_replica
 from raftdb.server.threads import check_threads
 from raftdb.transport import LocalIdentity
 from storage import DataFolder, Identity, LmdbLogStore, LmdbStateStore
@@ -162,6 +162,7 @@ class _Node:
         self._own_starts = begin_start(log)
         self._receiver = folder.receiver
         has_pages = settings.dashboard != "off"
+        self._impaired = impaired_network(settings)
         self._pages = PagesApi(self._member_addresses, mode=settings.dashboard) if has_pages else None
 
     async def run(self) -> None:
@@ -213,6 +214,7 @@ class _Node:
             background,
             addresses=AddressBook(settings.members),
             receiver=self._receiver,
+            impaired=self._impaired,
             on_fatal=fail,
         )
         self._driver.start(self._disk, self._network, self._network)

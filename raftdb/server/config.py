@@ -21,6 +21,7 @@ from raftdb.endpoint import (
     reachable,
 )
 from raftdb.errors import Fatal
+from raftdb.impairment import NO_CONDITIONS, BadConditions, Conditions, parse_conditions
 from raftdb.limits import BESIDE_VALUE_BYTES, COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
 from raftdb.memory import MEMORY_BYTES_MAX, MEMORY_BYTES_MIN
 from raftdb.node.history import HISTORY_BYTES_MAX
@@ -107,6 +108,13 @@ def parse_flag(value: object) -> bool:
     if isinstance(value, str) and value.lower() in words:
         return words[value.lower()]
     raise ValueError("it is not true or false")
+
+
+def parse_network(value: object) -> Conditions:
+    """Conditions of links, in the words of `tc netem`."""
+    if isinstance(value, str):
+        return parse_conditions(value)
+    raise ValueError("it is no text, such as 'delay 100ms 50ms loss 5%'")
 
 
 def parse_token(value: object) -> str:
@@ -202,6 +210,12 @@ class Settings:
     """Memory for data that clients and peers make grow: requests, answers, changes that are not yet durable."""
     history_bytes_max: int = field(default=HISTORY_BYTES_MAX, metadata={"parse": parse_positive})
     """Memory for the changes that were applied lately, for those who follow them or look back."""
+    fault_injection: bool = field(default=False, metadata={"parse": parse_flag})
+    """Whether this node may be told to make its links worse than they are: for lessons and tests."""
+    network: Conditions = field(default=NO_CONDITIONS, metadata={"parse": parse_network})
+    """What it makes of them from the start on."""
+    network_seed: int | None = field(default=None, metadata={"parse": parse_positive})
+    """From which is drawn what happens to each message. None: another one at each start."""
     disk_reserve_bytes: int | None = field(default=None, metadata={"parse": parse_positive})
     """Free space of the disk below which growing writes are refused. None: a share of the disk."""
 
@@ -324,7 +338,7 @@ def _parse_all(values: Mapping[str, object], where: str) -> dict[str, Any]:
         try:
             parsed[name] = parse(value)
         except ValueError as error:
-            hint = error.hint if isinstance(error, BadAddress) else None
+            hint = error.hint if isinstance(error, BadAddress | BadConditions) else None
             shown = "what it is" if name in SECRETS else repr(value)
             raise BadSetting(f"setting {name!r} {where} cannot be {shown}: {error}", hint=hint) from error
     return parsed
@@ -344,6 +358,11 @@ def _check(settings: Settings) -> None:
         )
     if settings.cluster_secret is not None and settings.cluster_secret_file is not None:
         raise BadSetting("cluster_secret and cluster_secret_file exclude each other")
+    if settings.network and not settings.fault_injection:
+        raise BadSetting(
+            "network is set, which makes the links of this node worse, and fault_injection is not",
+            hint="set fault_injection, too, if that is what you want",
+        )
     check_reachable(settings.peers or {})
     check_reachable(settings.members or {})
     if settings.peers is not None and settings.join is not None:

@@ -17,7 +17,15 @@ from typing import Protocol, TypeVar
 from raftdb.core.messages import InstallSnapshot
 from raftdb.core.model import Index, NodeId, Term
 from raftdb.endpoint import Endpoint
-from raftdb.transport import PIECE_TIMEOUT_S, CheckPeer, FetchFailed, LocalIdentity, SnapshotClient
+from raftdb.transport import (
+    PIECE_TIMEOUT_S,
+    THE_NETWORK,
+    CheckPeer,
+    FetchFailed,
+    LocalIdentity,
+    Medium,
+    SnapshotClient,
+)
 from storage import OutOfSpace, SnapshotDamaged, SnapshotForeign, SnapshotId, SystemFailure
 
 logger = logging.getLogger("raftdb.server")
@@ -91,6 +99,7 @@ class Incoming:
         check_peer: CheckPeer,
         endpoint_of: Callable[[NodeId], Endpoint | None],
         limits: FetchLimits | None = None,
+        medium: Medium = THE_NETWORK,
     ) -> None:
         self._installer = installer
         self._receiver = receiver
@@ -98,6 +107,7 @@ class Incoming:
         self._check_peer = check_peer
         self._endpoint_of = endpoint_of
         self._limits = limits or FetchLimits()
+        self._medium = medium
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot receiver")
         self._one_at_a_time = asyncio.Lock()
         self._present: tuple[Term, asyncio.Task[bool]] | None = None
@@ -207,6 +217,7 @@ class Incoming:
             digest=offer.digest,
             size_bytes=offer.size_bytes,
             piece_timeout_s=self._limits.piece_timeout_s,
+            medium=self._medium,
         )
         async with client:
             piece = await self._piece(client, offset, offer.size_bytes)

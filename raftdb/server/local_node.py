@@ -11,6 +11,7 @@ from raftdb import __version__
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, RaftdbError, Unavailable
 from raftdb.frontend import Backup, Consistency
+from raftdb.impairment import NetworkChange
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
 from raftdb.memory import MemoryAccount
@@ -122,6 +123,7 @@ class LocalNode:
             "cluster_id": self.cluster_id,
             "version": __version__,
             **status_of(self._driver),
+            "fault_injection": self._network.injects_faults,
             "no_space": self._driver.no_space,
             "longest_stall_ms": round(self._driver.watchdog.longest_ms, 1),
             "memory_bytes": self._memory.levels(),
@@ -168,6 +170,14 @@ class LocalNode:
             "removed": list(view.configuration.removed),
             "last_index": view.last_index,
         }
+
+    def network(self) -> Mapping[str, object]:
+        """What fault injection does to the links of this node."""
+        return self._network.impairment.described()
+
+    def change_network(self, change: NetworkChange) -> None:
+        """Let it do something else."""
+        self._network.change(change)
 
     async def change_members(self, change: Change, *, force: bool) -> Answer:
         """Make one change of the members; see `Driver.change_members`."""

@@ -18,8 +18,9 @@ from raftdb.core.events import SnapshotMade
 from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import NodeId
 from raftdb.endpoint import Endpoint
-from raftdb.errors import Fatal, LeaderHint
+from raftdb.errors import Fatal, LeaderHint, RequestRefused
 from raftdb.forwarding import execute_for
+from raftdb.impairment import ImpairedNetwork, NetworkChange
 from raftdb.node.driver import Driver
 from raftdb.node.starts import OwnStarts
 from raftdb.route import Routes
@@ -38,9 +39,11 @@ from raftdb.server.peers import (
 )
 from raftdb.server.removal import Removal
 from raftdb.transport import (
+    THE_NETWORK,
     ForwardEvents,
     ForwardLink,
     ForwardServer,
+    ImpairedMedium,
     LinkStatistics,
     LocalIdentity,
     PeerEvents,
@@ -74,9 +77,13 @@ class Network:
         *,
         addresses: AddressBook,
         receiver: SnapshotReceiver,
+        impaired: ImpairedNetwork | None,
         on_fatal: Callable[[Fatal], None],
     ) -> None:
+        """`impaired`: what fault injection makes of this node's links; None: nothing."""
         self.addresses = addresses
+        self._impaired = impaired
+        self._medium = medium = THE_NETWORK if impaired is None else ImpairedMedium(impaired)
         self._driver = driver
         self._view = driver.view
         self._on_fatal = on_fatal
@@ -93,31 +100,26 @@ class Network:
         self._registry = self._make_registry(log, disk, own)
         check = self._registry.check
         self._local = local = replace(local, recall=self._registry.recall)
-        self._links = PeerLinks(
-            local, check_peer=check, events=self._events_of_links(), start=background.start
+        self._links = self._make_links()
+        self._peer_server = self._make_peer_server()
+        self._incoming = Incoming(
+            *(replica, receiver, local), check_peer=check, endpoint_of=self.endpoint_of, medium=medium
         )
-        self._peer_server = PeerServer(
-            local,
-            check_peer=check,
-            on_messages=driver.receive,
-            events=PeerEvents(on_peer_up=self._dialled, on_peer_down=self._no_longer_dialled),
-            is_member=lambda peer: peer in self.addresses.members,
-            start=background.start,
-        )
-        self._incoming = Incoming(*(replica, receiver, local), check_peer=check, endpoint_of=self.endpoint_of)
         disk.receiving = self._incoming.paused
         self._outgoing = Outgoing(replica, self._view, disk, local.cluster_id, background)
         self._snapshot_server = SnapshotServer(
             local,
             check_peer=check,
             find=self._outgoing.find,
-            is_member=lambda peer: peer in self.addresses.members,
+            is_member=self._is_member,
+            medium=medium,
         )
         self._forward_server = ForwardServer(
             local,
             check_peer=check,
-            is_member=lambda peer: peer in self.addresses.members,
+            is_member=self._is_member,
             on_opened=lambda stream: execute_for(stream, driver.submit, driver.held),
+            medium=medium,
         )
 
     def _make_registry(self, log: LogStore, disk: NodeDisk, own: OwnStarts) -> PeerRegistry:
@@ -127,6 +129,29 @@ class Network:
             on_stated=self.addresses.stated,
             on_put_back=self._was_put_back,
         )
+
+    def _make_links(self) -> PeerLinks:
+        return PeerLinks(
+            self._local,
+            check_peer=self._registry.check,
+            events=self._events_of_links(),
+            start=self._background.start,
+            medium=self._medium,
+        )
+
+    def _make_peer_server(self) -> PeerServer:
+        return PeerServer(
+            self._local,
+            check_peer=self._registry.check,
+            on_messages=self._driver.receive,
+            events=PeerEvents(on_peer_up=self._dialled, on_peer_down=self._no_longer_dialled),
+            is_member=self._is_member,
+            start=self._background.start,
+            medium=self._medium,
+        )
+
+    def _is_member(self, peer: NodeId) -> bool:
+        return peer in self.addresses.members
 
     def _events_of_links(self) -> PeerEvents:
         """Who hears what of the links that this node dials."""
@@ -179,7 +204,29 @@ class Network:
             check_peer=self._registry.check,
             events=events,
             start=self._background.start,
+            medium=self._medium,
         )
+
+    @property
+    def injects_faults(self) -> bool:
+        """Whether the links of this node may be made worse than they are."""
+        return self._impaired is not None
+
+    @property
+    def impairment(self) -> ImpairedNetwork:
+        """What is made of the links of this node. Raises RequestRefused if it injects no faults."""
+        if self._impaired is None:
+            hint = "start its nodes with RAFTDB_FAULT_INJECTION=true, as raftdb up does"
+            raise RequestRefused(
+                "forbidden", f"{self._local.node_id} was started without fault_injection", hint=hint
+            )
+        return self._impaired
+
+    def change(self, change: NetworkChange) -> None:
+        """Make something else of the links, and dial those at once that are cut no longer. Raises as `impairment`."""
+        for peer in sorted(self.impairment.change(change)):
+            self._links.nudge(peer)
+        logger.warning("the network was set", extra={"fields": self.impairment.said()})
 
     def failure(self, peer: NodeId) -> str | None:
         """Why `peer` was not reached when it was last dialled; None if it was, or nobody tried."""

@@ -5,6 +5,7 @@ import os
 import random
 
 from raftdb.core.state import RaftSettings
+from raftdb.impairment import ImpairedNetwork
 from raftdb.machine.machine import Machine
 from raftdb.memory import CHANGES_FRACTION
 from raftdb.node.compaction import CompactionPolicy, phase_among
@@ -15,6 +16,9 @@ from raftdb.node.stored import first_entry_of, load_raft
 from raftdb.server.config import Settings
 from raftdb.server.facts import STARTS_FACT
 from storage import Identity, LmdbLogStore, LmdbStateStore, LogStore
+
+SEED_LIMIT = 1_000_000
+"""Seeds that are drawn are less: they are for people to say again."""
 
 logger = logging.getLogger("raftdb.server")
 
@@ -68,6 +72,19 @@ def load_replica(settings: Settings, identity: Identity, log: LmdbLogStore, stat
         first_entry=first_entry_of(log),
         history=History(bytes_max=settings.history_bytes_max),
     )
+
+
+def impaired_network(settings: Settings) -> ImpairedNetwork | None:
+    """What fault injection makes of this node's links, which is logged; None if there is none."""
+    if not settings.fault_injection:
+        return None
+    seed = settings.network_seed or random.SystemRandom().randrange(1, SEED_LIMIT)
+    impaired = ImpairedNetwork(settings.id, seed, settings.network)
+    logger.warning(
+        "fault injection is on: this node may be told to delay, lose and cut what it sends",
+        extra={"fields": impaired.said()},
+    )
+    return impaired
 
 
 def begin_start(log: LogStore) -> OwnStarts:

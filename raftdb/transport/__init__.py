@@ -37,6 +37,8 @@ not promise that they arrive. Raft repairs losses, so a link sends nothing twice
   the same address, so that no heartbeat waits for them; a download that was interrupted goes on where it stopped.
 * **Requests are passed on beside the links** (`forward_client.py`, `forward_server.py`): what clients ask of a node
   that does not lead goes to the leader over a connection of its own, so no heartbeat waits for it.
+* **A medium lies between** (`medium.py`): the network as it is, or, where fault injection was asked for, one that
+  delays and loses what is sent (`impaired.py`).
 * **No compression**: entries are small or already dense, and a compressed frame shows the size of its plain text only
   after it was unpacked.
 
@@ -54,7 +56,9 @@ from raftdb.transport.events import PeerEvents
 from raftdb.transport.forward_client import ForwardEvents, ForwardLink
 from raftdb.transport.forward_server import ForwardServer, ForwardStream
 from raftdb.transport.handshake import CheckPeer, Introduction, LocalIdentity, Recollection
+from raftdb.transport.impaired import ImpairedMedium
 from raftdb.transport.link import LinkStatistics
+from raftdb.transport.medium import THE_NETWORK, Medium
 from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.peer_server import PeerServer
 from raftdb.transport.proof import SECRETS_MAX, PeerProof, Secrets
@@ -66,15 +70,18 @@ from raftdb.transport.snapshot_server import SnapshotServer
 __all__ = [
     "PIECE_TIMEOUT_S",
     "SECRETS_MAX",
+    "THE_NETWORK",
     "CheckPeer",
     "FetchFailed",
     "ForwardEvents",
     "ForwardLink",
     "ForwardServer",
     "ForwardStream",
+    "ImpairedMedium",
     "Introduction",
     "LinkStatistics",
     "LocalIdentity",
+    "Medium",
     "PeerEvents",
     "PeerLinks",
     "PeerProof",

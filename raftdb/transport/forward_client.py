@@ -15,9 +15,9 @@ from raftdb.errors import RemoteProtocolError
 from raftdb.transport.greeting import GreetingRefused, check_answer, exchange
 from raftdb.transport.handshake import CheckPeer, LocalIdentity
 from raftdb.transport.limits import FORWARD_PATH, LinkLimits
+from raftdb.transport.medium import THE_NETWORK, Medium
 from raftdb.transport.reasons import DialRefused, short_reason
 from raftdb.transport.stream import FrameStream
-from raftdb.transport.upgrade import dial
 from raftdb.wire.handshake import Hello
 from raftdb.wire.stream import Kind
 
@@ -47,6 +47,7 @@ class ForwardLink:
         events: ForwardEvents,
         limits: LinkLimits | None = None,
         start: StartTask = asyncio.create_task,
+        medium: Medium = THE_NETWORK,
     ) -> None:
         self._identity = identity
         self._peer = peer
@@ -54,6 +55,7 @@ class ForwardLink:
         self._check_peer = check_peer
         self._events = events
         self._limits = limits or LinkLimits()
+        self._medium = medium
         self._stream: FrameStream | None = None
         self._is_closed = False
         self.task = start(self._run(), name=f"requests to {peer}")
@@ -105,8 +107,12 @@ class ForwardLink:
     async def _dial(self) -> FrameStream:
         """Connect and shake hands. Raises GreetingRefused, RemoteProtocolError, or what `dial` raises."""
         limits, identity = self._limits, self._identity
-        stream = await dial(
-            self._endpoint, identity.proof, connect_timeout_s=limits.connect_timeout_s, path=FORWARD_PATH
+        stream = await self._medium.dial(
+            self._peer,
+            self._endpoint,
+            identity.proof,
+            connect_timeout_s=limits.connect_timeout_s,
+            path=FORWARD_PATH,
         )
         try:
             answer = await exchange(stream, identity.introduce(Hello, self._peer))

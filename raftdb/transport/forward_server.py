@@ -13,6 +13,7 @@ from raftdb.route import Permission, Route, Routes
 from raftdb.transport.greeting import GreetingRefused, Reception
 from raftdb.transport.handshake import CheckPeer, LocalIdentity
 from raftdb.transport.limits import FORWARD_PATH, LinkLimits
+from raftdb.transport.medium import THE_NETWORK, Medium
 from raftdb.transport.reasons import short_reason
 from raftdb.transport.stream import FrameStream
 from raftdb.transport.upgrade import Switched, accepted, require_upgrade
@@ -61,11 +62,13 @@ class ForwardServer:
         is_member: Callable[[str], bool],
         on_opened: OpenForward,
         limits: LinkLimits | None = None,
+        medium: Medium = THE_NETWORK,
     ) -> None:
         self._identity = identity
         self._is_member = is_member
         self._on_opened = on_opened
         self._limits = limits = limits or LinkLimits()
+        self._medium = medium
         self._reception = Reception(identity, check_peer, limits)
         self._streams: dict[str, FrameStream] = {}
         self._open: set[FrameStream] = set()
@@ -83,7 +86,7 @@ class ForwardServer:
         if self._closed:
             raise Unavailable("busy", "the node is stopping")
         self._reception.make_room()
-        with accepted(request, self._identity.proof) as (stream, memory):
+        with accepted(request, self._identity.proof, self._medium.accept) as (stream, memory):
             self._open.add(stream)
             try:
                 await self._serve(stream, memory)

@@ -92,6 +92,7 @@ class Reception:
             hello = decode_handshake(body)
             if not isinstance(hello, Hello):
                 raise RemoteProtocolError("a connection begins with a hello")
+            stream.meet(hello.source)
             refused = judge(hello)
             if refused is None:
                 self._pending[stream] = True

@@ -16,12 +16,12 @@ from raftdb.transport.greeting import GreetingRefused, check_answer, exchange
 from raftdb.transport.handshake import CheckPeer, LocalIdentity
 from raftdb.transport.kernel_retries import fit_kernel_retries
 from raftdb.transport.limits import FIRST_SEQUENCE, LinkLimits
+from raftdb.transport.medium import Medium
 from raftdb.transport.pinging import Pinger
 from raftdb.transport.reasons import DialRefused, short_reason
 from raftdb.transport.send_queue import SendQueue
 from raftdb.transport.stream import FrameStream
 from raftdb.transport.trips import Trips
-from raftdb.transport.upgrade import dial
 from raftdb.wire.handshake import Hello, Refused
 from raftdb.wire.peer import encode_frame
 from raftdb.wire.stream import Kind
@@ -53,6 +53,7 @@ class LinkContext:
     limits: LinkLimits
     uniform: Uniform
     start: StartTask
+    medium: Medium
 
 
 class PeerLink:
@@ -79,9 +80,11 @@ class PeerLink:
         self._trips = Trips()
         self._pinger = Pinger(self._trips, context.limits, on_trip=partial(context.events.on_trip, peer))
         self._last_failure = ""
+        self.send = context.medium.carry(peer, self._send)
+        """Takes messages for the peer; drops and counts them while the link is down."""
         self.task = context.start(self._run(), name=f"link to {peer}")
 
-    def send(self, messages: Sequence[Message]) -> None:
+    def _send(self, messages: Sequence[Message]) -> None:
         """Send `messages` now, or queue them while the connection has no room; drop and count them if the link is down
         or its queue full."""
         if not self.up:
@@ -100,6 +103,7 @@ class PeerLink:
     def go_down(self, reason: str) -> None:
         """Drop what is queued and report the link down, if it is up: to be called before another link to the peer is
         up."""
+        self._context.medium.interrupted(self.peer)
         if self.up:
             self.up = False
             self.queue.clear()
@@ -174,7 +178,12 @@ class PeerLink:
         """Connect and shake hands. Raises GreetingRefused, RemoteProtocolError, or what `dial` raises."""
         limits, context, clock = self._limits, self._context, asyncio.get_running_loop().time
         dialled_s = clock()
-        stream = await dial(self.address, context.identity.proof, connect_timeout_s=limits.connect_timeout_s)
+        stream = await context.medium.dial(
+            self.peer,
+            self.address,
+            context.identity.proof,
+            connect_timeout_s=limits.connect_timeout_s,
+        )
         try:
             upgraded_s = clock()
             answer = await exchange(stream, context.identity.introduce(Hello, self.peer))

@@ -11,6 +11,7 @@ from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity
 from raftdb.transport.limits import LinkLimits
 from raftdb.transport.link import LinkContext, LinkStatistics, PeerLink, Uniform
+from raftdb.transport.medium import THE_NETWORK, Medium
 
 
 class PeerLinks:
@@ -29,6 +30,7 @@ class PeerLinks:
         limits: LinkLimits | None = None,
         uniform: Uniform = random.uniform,
         start: StartTask = asyncio.create_task,
+        medium: Medium = THE_NETWORK,
     ) -> None:
         self._context = LinkContext(
             identity=identity,
@@ -37,6 +39,7 @@ class PeerLinks:
             limits=limits or LinkLimits(),
             uniform=uniform,
             start=start,
+            medium=medium,
         )
         self._links: dict[str, PeerLink] = {}
         self._stopped: set[asyncio.Task[None]] = set()

@@ -21,6 +21,7 @@ from raftdb.transport.greeting import GreetingRefused, Reception
 from raftdb.transport.handshake import CheckPeer, LocalIdentity
 from raftdb.transport.kernel_retries import fit_kernel_retries
 from raftdb.transport.limits import FIRST_SEQUENCE, PEER_PATH, LinkLimits
+from raftdb.transport.medium import THE_NETWORK, Medium
 from raftdb.transport.reasons import short_reason
 from raftdb.transport.stream import FrameStream
 from raftdb.transport.trips import Trips
@@ -66,6 +67,7 @@ class PeerServer:
         on_messages: OnMessages,
         events: PeerEvents | None = None,
         limits: LinkLimits | None = None,
+        medium: Medium = THE_NETWORK,
         is_member: Callable[[str], bool] = lambda peer: False,
         start: StartTask = asyncio.create_task,
     ) -> None:
@@ -77,6 +79,7 @@ class PeerServer:
         self._on_messages = on_messages
         self._events = events or PeerEvents()
         self._limits = limits = limits or LinkLimits()
+        self._medium = medium
         self._reception = Reception(identity, check_peer, limits)
         self._links: dict[str, _Incoming] = {}
         self._open: set[_Incoming] = set()
@@ -103,7 +106,7 @@ class PeerServer:
         if self._closed:
             raise Unavailable("busy", "the node is stopping")
         self._reception.make_room()
-        with accepted(request, self._identity.proof) as (stream, memory):
+        with accepted(request, self._identity.proof, self._medium.accept) as (stream, memory):
             incoming = _Incoming(stream, memory, request.remote or "")
             self._open.add(incoming)
             try:

@@ -17,6 +17,13 @@ class DialRefused(Exception):
         self.status = status
 
 
+class CutOff(ConnectionError):
+    """The link to `peer` is cut by fault injection, so nothing is sent over it."""
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(f"the link to {peer} is cut")
+
+
 def short_reason(error: object) -> str:
     """Why a connection failed, in a few words for the log: the operating system's where it gave any, else raftdb's own
     instead of a library's."""
@@ -43,6 +50,7 @@ def short_reason(error: object) -> str:
 
 _CAUSES_MAX = 5
 _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (CutOff, "cut by fault injection"),
     (TimeoutError, "no answer in time"),
     (aiohttp.ServerDisconnectedError, "closed by the peer"),
     (aiohttp.InvalidURL, "the address cannot be used"),

@@ -9,6 +9,7 @@ import aiohttp
 from raftdb.endpoint import Endpoint
 from raftdb.errors import RemoteProtocolError
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
+from raftdb.transport.medium import THE_NETWORK, Medium
 from raftdb.transport.reasons import short_reason
 from raftdb.transport.sessions import new_session
 from raftdb.transport.snapshot_server import (
@@ -25,6 +26,8 @@ from raftdb.wire.handshake import HANDSHAKE_BYTES_MAX, Hello, Refused, decode_ha
 DIAL_TIMEOUT_S = 10.0
 PIECE_TIMEOUT_S = 30.0
 """The limit on the time from a request to the last byte of its answer."""
+REQUEST_BYTES = 1024
+"""About as many bytes as a request has."""
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
@@ -56,6 +59,7 @@ class SnapshotClient:
         digest: bytes,
         size_bytes: int,
         piece_timeout_s: float = PIECE_TIMEOUT_S,
+        medium: Medium = THE_NETWORK,
     ) -> None:
         self._identity = identity
         self._check_peer = check_peer
@@ -64,6 +68,7 @@ class SnapshotClient:
         self._digest = digest
         self._size_bytes = size_bytes
         self._timeout_s = piece_timeout_s
+        self._medium = medium
 
     async def __aenter__(self) -> "SnapshotClient":
         self._session = new_session(connect_timeout_s=DIAL_TIMEOUT_S)
@@ -82,14 +87,13 @@ class SnapshotClient:
             "Range": f"bytes={offset}-{offset + length - 1}",
         }
         try:
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._session.get(self._url, headers=headers, allow_redirects=False) as response,
-            ):
-                await self._check_head(response)
-                count = self._length_of(response, offset, length)
-                piece = await response.content.readexactly(count)
-                checksum = response.headers.get(CHECKSUM_HEADER, "")
+            async with asyncio.timeout(self._timeout_s):
+                await self._medium.pass_bytes(self._source, REQUEST_BYTES)
+                async with self._session.get(self._url, headers=headers, allow_redirects=False) as response:
+                    await self._check_head(response)
+                    count = self._length_of(response, offset, length)
+                    piece = await response.content.readexactly(count)
+                    checksum = response.headers.get(CHECKSUM_HEADER, "")
         except TimeoutError:
             reason = f"{self._source} did not send a piece within {self._timeout_s:g} seconds"
             raise FetchFailed("timeout", reason) from None

@@ -30,6 +30,8 @@ from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
 from raftdb.route import Permission, Route, Routes
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
 from raftdb.transport.limits import PEER_PATH
+from raftdb.transport.medium import THE_NETWORK, Medium
+from raftdb.transport.reasons import CutOff
 from raftdb.transport.upgrade import refuse_browsers
 from raftdb.wire.fields import DIGEST_BYTES, NUMBER_LIMIT
 from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake, encode_handshake
@@ -132,12 +134,14 @@ class SnapshotServer:
         find: FindSnapshot,
         is_member: Callable[[str], bool],
         send_timeout_s: float = SEND_TIMEOUT_S,
+        medium: Medium = THE_NETWORK,
     ) -> None:
         self._identity = identity
         self._check_peer = check_peer
         self._find = find
         self._is_member = is_member
         self._send_timeout_s = send_timeout_s
+        self._medium = medium
         # The connection of each member that is getting a piece.
         self._sending: dict[str, asyncio.Transport] = {}
         self.sent_count = 0
@@ -187,7 +191,7 @@ class SnapshotServer:
             except OSError:
                 return web.Response(status=412)
             return await self._respond(request, peer, source, wanted.first, piece, checksum)
-        except TimeoutError:
+        except (TimeoutError, CutOff):
             transport.abort()
             raise ConnectionResetError("the member does not read its piece") from None
         finally:
@@ -214,6 +218,7 @@ class SnapshotServer:
         response.content_type = "application/octet-stream"
         response.content_length = len(piece)
         async with asyncio.timeout(self._send_timeout_s):
+            await self._medium.pass_bytes(peer, len(piece))
             await response.prepare(request)
             view = memoryview(piece)
             for start in range(0, len(view), WRITE_BYTES):

@@ -31,12 +31,17 @@ def _ignore() -> None:
     """The default: does nothing."""
 
 
+def _ignore_loss(_error: Exception | None) -> None:
+    """The default: does nothing."""
+
+
 class FrameStream(asyncio.Protocol):
     """One end of a connection of frames, which `seal` seals. `ended` is done when the connection is over, with the
     reason in words.
 
     `on_room`: there is room again. `on_data`: bytes have arrived, or a frame was handed over. `on_broken(error)`: the
-    other end broke the protocol, or the owner failed on a frame; no further frame is handed over.
+    other end broke the protocol, or the owner failed on a frame; no further frame is handed over. `on_lost`: the
+    connection is over.
     """
 
     def __init__(self, seal: Seal = UNSEALED) -> None:
@@ -46,6 +51,7 @@ class FrameStream(asyncio.Protocol):
         self.on_room: Callable[[], None] = _ignore
         self.on_data: Callable[[], None] = _ignore
         self.on_broken: Callable[[Exception], None] = self._raise_later
+        self.on_lost: Callable[[Exception | None], None] = _ignore_loss
         self.has_room = True
         self.heard_s = self._loop.time()
         """When bytes arrived last, by the loop's clock."""
@@ -88,6 +94,7 @@ class FrameStream(asyncio.Protocol):
         if not self.ended.done():
             lost = "closed by the peer" if exc is None else f"connection lost: {short_reason(exc)}"
             self.ended.set_result(self._reason or lost)
+        self.on_lost(exc)
 
     def pause_writing(self) -> None:
         """More is unsent than there is room for."""
@@ -116,6 +123,9 @@ class FrameStream(asyncio.Protocol):
     def transport(self) -> asyncio.Transport | None:
         """The connection below, for settings of its socket."""
         return self._transport
+
+    def meet(self, peer: str) -> None:
+        """Note who is at the other end, as far as it says so. This stream does not care."""
 
     def send(self, kind: Kind, body: bytes = b"") -> None:
         """Write a frame now, whether there is room or not. On a connection that is over it is dropped."""

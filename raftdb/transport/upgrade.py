@@ -2,9 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, cast
+from typing import Protocol, TypeAlias, cast
 
 from aiohttp import web
 
@@ -27,6 +27,10 @@ _NONCE_LINE = re.compile(rb"\r\n" + NONCE_HEADER.encode() + rb": ([0-9a-f]{1,128
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3}) [^\r\n]*\r\n")
 
 
+MakeStream: TypeAlias = Callable[[Seal], FrameStream]
+"""Makes the stream of a new connection."""
+
+
 class _Connection(Protocol):
     """A connection of `raftdb.frontend.http_server`."""
 
@@ -46,20 +50,6 @@ class Switched(web.Response):
         """Do nothing."""
 
 
-class _Accepted(FrameStream):
-    """A stream on a connection of the listener, which is told when it ends."""
-
-    def __init__(self, connection: _Connection, seal: Seal) -> None:
-        super().__init__(seal)
-        self._connection = connection
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Give the connection's memory back, and tell the listener, which counts its connections."""
-        super().connection_lost(exc)
-        self._connection.memory.release()
-        self._connection.connection_lost(exc)
-
-
 def refuse_browsers(request: web.BaseRequest) -> None:
     """Raise RequestRefused if a page in a browser may have sent the request."""
     if "Origin" in request.headers:
@@ -76,10 +66,12 @@ def require_upgrade(request: web.BaseRequest) -> None:
 
 
 @contextmanager
-def accepted(request: web.BaseRequest, proof: PeerProof) -> Iterator[tuple[FrameStream, Hold]]:
-    """Answer the upgrade; within the context the caller's connection is the stream. Yields it with the connection's
-    hold on the node's memory. Raises ConnectionError if the caller has gone, and RequestRefused if it does not offer
-    the proof that this node wants."""
+def accepted(
+    request: web.BaseRequest, proof: PeerProof, make: MakeStream = FrameStream
+) -> Iterator[tuple[FrameStream, Hold]]:
+    """Answer the upgrade; within the context the caller's connection is a stream that `make` has made. Yields it with
+    the connection's hold on the node's memory. Raises ConnectionError if the caller has gone, and RequestRefused if it
+    does not offer the proof that this node wants."""
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the caller has gone")
@@ -89,7 +81,14 @@ def accepted(request: web.BaseRequest, proof: PeerProof) -> Iterator[tuple[Frame
     except RequestRefused:
         proof.refused(request.remote)
         raise
-    stream = _Accepted(connection, seal)
+
+    def lost(error: Exception | None) -> None:
+        """Give the connection's memory back, and tell the listener, which counts its connections."""
+        connection.memory.release()
+        connection.connection_lost(error)
+
+    stream = make(seal)
+    stream.on_lost = lost
     proof.note(stream)
     transport.write(_head(*_SWITCHING, *headers))
     transport.set_protocol(stream)
@@ -141,10 +140,15 @@ class _Answer(asyncio.Protocol):
 
 
 async def dial(
-    endpoint: Endpoint, proof: PeerProof, *, connect_timeout_s: float, path: str = PEER_PATH
+    endpoint: Endpoint,
+    proof: PeerProof,
+    *,
+    connect_timeout_s: float,
+    path: str = PEER_PATH,
+    make: MakeStream = FrameStream,
 ) -> FrameStream:
-    """Connect and change protocols at `path`. The timeout is for the connection alone. Raises DialRefused,
-    RemoteProtocolError, TimeoutError, OSError."""
+    """Connect and change protocols at `path`, to a stream that `make` has made. The timeout is for the connection
+    alone. Raises DialRefused, RemoteProtocolError, TimeoutError, OSError."""
     offer = proof.offer(path)
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(connect_timeout_s):
@@ -162,7 +166,7 @@ async def dial(
         transport.abort()
         await asyncio.wait({answer.over})
         raise
-    stream = FrameStream(seal)
+    stream = make(seal)
     proof.note(stream)
     transport.set_protocol(stream)
     stream.connection_made(transport)

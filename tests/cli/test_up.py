@@ -23,10 +23,19 @@ class FakeCluster:
     """Nodes that start at once; n2 leads."""
 
     signals: ClassVar[list[signal.Signals]] = []
+    networks: ClassVar[list[tuple[str | None, int | None]]] = []
 
     def __init__(
-        self, folder: LocalFolder, nodes: Sequence[NodePlace], *, logs_to_files: bool, dashboard: str
+        self,
+        folder: LocalFolder,
+        nodes: Sequence[NodePlace],
+        *,
+        logs_to_files: bool,
+        dashboard: str,
+        network: str | None,
+        network_seed: int | None,
     ) -> None:
+        FakeCluster.networks.append((network, network_seed))
         self.places = nodes
         self.dashboard_url = None if dashboard == "off" else f"http://{nodes[0].http}/#{dashboard}"
         self.has_failed = (folder.path / "n1.log").exists()
@@ -77,6 +86,26 @@ def test_without_a_dashboard_none_is_told(folder: LocalFolder, capsys: Capture) 
     assert run(["up", "--no-shell", "--dashboard", "off", "--data", str(folder.path)]) == 0
     stopped = f"stopped; the data stays in {folder.path}\n"
     assert capsys.readouterr() == (addresses(folder) + stopped, "")
+
+
+def test_a_network_is_told_and_set_in_its_own_words(folder: LocalFolder, capsys: Capture) -> None:
+    FakeCluster.networks = []
+    words = ["--network", "Delay 0.1s  50ms", "--network-seed", "7"]
+    assert run(["up", "--no-shell", "--data", str(folder.path), *words]) == 0
+    assert FakeCluster.networks == [("delay 100ms 50ms", 7)]
+    said = "network between the nodes: delay 100ms 50ms, seed 7\n"
+    stopped = f"stopped; the data stays in {folder.path}\n"
+    assert capsys.readouterr() == (f"{greeting(folder)}{said}{stopped}", "")
+
+
+def test_words_that_are_no_network_are_refused_before_anything_starts(
+    folder: LocalFolder, capsys: Capture
+) -> None:
+    assert run(["up", "--no-shell", "--data", str(folder.path), "--network", "loss 5"]) == 2
+    error = capsys.readouterr().err
+    assert "loss is a share of the messages" in error
+    assert "hint: loss 5%" in error
+    assert not folder.path.exists()
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

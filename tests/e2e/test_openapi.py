@@ -26,6 +26,7 @@ STREAMS = {"events"}
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """One node, which leads."""
     cluster = Cluster(tmp_path_factory.mktemp("described"), ["n1"])
+    cluster["n1"].environment = {"RAFTDB_FAULT_INJECTION": "true"}
     try:
         yield cluster.start().wait_serving()
     finally:

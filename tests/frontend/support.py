@@ -16,6 +16,7 @@ from raftdb.frontend.http_lean import HEADS_MAX, KnownHead
 from raftdb.frontend.http_pages import PagesApi
 from raftdb.frontend.http_server import HttpServer, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency
+from raftdb.impairment import ImpairedNetwork, NetworkChange
 from raftdb.limits import DEFAULT_LIMITS, Limits
 from raftdb.machine.connection import Ping
 from raftdb.machine.operations import ClientOperation, SessionOperation
@@ -61,6 +62,7 @@ class StubNode:
         self.backup_path: Path | None = None
         self.backups = 0
         self.chronicle = Chronicle()
+        self.impaired = ImpairedNetwork("n1", 1)
         self.shape: dict[str, Any] = {"first_index": 1, "last_index": 12, "terms": [(1, 3)]}
         self.release = asyncio.Event()
         self.release.set()
@@ -146,6 +148,16 @@ class StubNode:
             {"id": "n1", "http": "127.0.0.1:8001", "redis": None, "redis_cluster": None, "voter": True}
         ]
         return {"members": members, "removed": ["n0"]}
+
+    def network(self) -> Mapping[str, object]:
+        if self.failure is not None:
+            raise self.failure
+        return self.impaired.described()
+
+    def change_network(self, change: NetworkChange) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.impaired.change(change)
 
     async def change_members(self, change: Change, *, force: bool) -> Answer:
         if self.failure is not None:

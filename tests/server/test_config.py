@@ -10,10 +10,12 @@ from cli.program import invoke
 from cli.subcommands.options import Options
 from raftdb.endpoint import RedisAddresses
 from raftdb.errors import RaftdbError
+from raftdb.impairment import NO_CONDITIONS
 from raftdb.server import bootstrap
 from raftdb.server.config import BadSetting, Settings, load
 from raftdb.server.folder import open_folder
 from raftdb.server.restore import restore
+from raftdb.server.start import SEED_LIMIT, impaired_network
 from tests.addresses import at
 
 EVERYWHERE = "0.0.0.0:8001"
@@ -45,6 +47,27 @@ def test_addresses_are_taken_in_every_spelling_and_kept_in_one() -> None:
     )
     assert load({"join": "http://n1:1/,N2:2"}).join == (at("n1:1"), at("n2:2"))
     assert load({"join": ["http://n1:1"]}).join == (at("n1:1"),)
+
+
+def test_a_network_is_words_and_needs_that_faults_may_be_injected() -> None:
+    words = "delay 100ms 50ms loss 5%"
+    settings = load({"fault_injection": "true", "network": words, "network_seed": "7"})
+    assert (settings.fault_injection, str(settings.network), settings.network_seed) == (True, words, 7)
+    assert not load({}).fault_injection
+    assert "set fault_injection, too" in refusal({"network": words})
+    assert "loss is a share of the messages, from 0% to 100%; loss 5%" in refusal({"network": "loss 5"})
+    assert "it is no text" in refusal({"network": 5})
+    assert load({"network": "none"}).network == NO_CONDITIONS
+
+
+def test_only_a_node_that_may_injects_faults_and_its_seed_is_told() -> None:
+    assert impaired_network(Settings()) is None
+    drawn = impaired_network(Settings(fault_injection=True))
+    assert drawn is not None
+    assert 0 < drawn.seed < SEED_LIMIT
+    said = impaired_network(Settings(id="n2", fault_injection=True, network_seed=7))
+    assert said is not None
+    assert (said.source, said.seed) == ("n2", 7)
 
 
 ADDRESS_SETTINGS = {

@@ -44,6 +44,7 @@ class Refusing:
             ),
             *(self.driver, self.disk, log, OwnStarts(start, b"secret"), self.background),
             addresses=AddressBook(),
+            impaired=None,
             receiver=MagicMock(),
             on_fatal=self.fatal.append,
         )

@@ -12,6 +12,7 @@ from raftdb.memory import MemoryAccount
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, Introduction, LocalIdentity
 from raftdb.transport.limits import PEER_PATH, LinkLimits
+from raftdb.transport.medium import THE_NETWORK, Medium
 from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.peer_server import PeerServer
 from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake, encode_handshake
@@ -110,6 +111,7 @@ async def start_receiver(
     limits: LinkLimits = FAST,
     is_member: Callable[[str], bool] = lambda peer: True,
     memory: MemoryAccount | None = None,
+    medium: Medium = THE_NETWORK,
 ) -> Receiver:
     log = EventLog()
     received: list[Sequence[Message]] = []
@@ -120,6 +122,7 @@ async def start_receiver(
         events=log.events,
         limits=limits,
         is_member=is_member,
+        medium=medium,
     )
     http = HttpServer(peers.routes, memory=memory)
     _, bound = await http.start("127.0.0.1", port)
@@ -134,9 +137,10 @@ async def receiver(
     limits: LinkLimits = FAST,
     is_member: Callable[[str], bool] = lambda peer: True,
     memory: MemoryAccount | None = None,
+    medium: Medium = THE_NETWORK,
 ) -> AsyncIterator[Receiver]:
     running = await start_receiver(
-        node, check_peer=check_peer, limits=limits, is_member=is_member, memory=memory
+        node, check_peer=check_peer, limits=limits, is_member=is_member, memory=memory, medium=medium
     )
     try:
         yield running
@@ -151,9 +155,10 @@ async def sender(
     *,
     check_peer: CheckPeer = accept_everybody,
     limits: LinkLimits = FAST,
+    medium: Medium = THE_NETWORK,
 ) -> AsyncIterator[tuple[PeerLinks, EventLog]]:
     log = EventLog()
-    links = PeerLinks(node, check_peer=check_peer, events=log.events, limits=limits)
+    links = PeerLinks(node, check_peer=check_peer, events=log.events, limits=limits, medium=medium)
     links.update_peers({peer: at(address) for peer, address in addresses.items()})
     try:
         yield links, log
