@@ -34,7 +34,7 @@ class Connection(web.RequestHandler):
     """aiohttp's connection, except that malformed HTTP is answered with an error of the API, and not logged as a
     bug."""
 
-    __slots__ = ("_has_ended", "_head_bytes", "_on_gone", "_payload", "crowd", "memory")
+    __slots__ = ("_has_ended", "_head_bytes", "_on_gone", "_payload", "crowd", "memory", "peer_seal")
 
     def __init__(self, crowd: "BoundedServer", memory: Hold, **options: Any) -> None:
         super().__init__(crowd, **options)
@@ -42,6 +42,8 @@ class Connection(web.RequestHandler):
         """All connections of the listener."""
         self.memory = memory
         """The memory that this connection has taken."""
+        self.peer_seal: object = None
+        """See `raftdb.transport.sealed_requests`."""
         self._on_gone: tuple[Callable[[], None], Callable[[], None]] | None = None
         """What is to be called if the client goes while its request is held: at once, and when it is its turn."""
         self._has_ended = False

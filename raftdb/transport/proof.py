@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 from weakref import WeakSet
@@ -40,9 +40,9 @@ _UNWANTED = "this node knows no secret of its cluster, and cannot take a proof"
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a dialler says of its proof. `headers` go with its request."""
+    """What a dialler says of its proof: `nonce` goes with its request, unless it is None."""
 
-    headers: Sequence[str]
+    nonce: str | None
     sealed: Callable[[str | None], Seal]
     """Takes the nonce in the answer, and returns the seal of the connection. Raises RemoteProtocolError."""
 
@@ -78,6 +78,10 @@ class PeerProof:
             fields = {"address": address, "refused": self.refused_count}
             logger.warning("a peer without proof was refused", extra={"fields": fields})
 
+    def accepts(self, seal: Seal) -> bool:
+        """Whether a connection that was begun with this seal may go on."""
+        return seal.secret is None or seal.secret in self._secrets
+
     def note(self, stream: FrameStream) -> None:
         """Remember a connection for `change`."""
         self._streams.add(stream)
@@ -86,7 +90,7 @@ class PeerProof:
         """How to begin a connection to `path` of a peer."""
         secret = self._secrets[0]
         if secret is None:
-            return Offer((), lambda _: UNSEALED)
+            return Offer(None, lambda _: UNSEALED)
         nonce = os.urandom(NONCE_BYTES).hex()
 
         def sealed(answer: str | None) -> Seal:
@@ -94,22 +98,22 @@ class PeerProof:
                 raise Unproved
             return SealedByDialler(secret, _context(path, nonce, answer))
 
-        return Offer((f"{NONCE_HEADER}: {nonce}",), sealed)
+        return Offer(nonce, sealed)
 
-    def answer(self, path: str, nonce: str | None) -> tuple[Seal, Sequence[str]]:
-        """The seal of a connection to `path` whose dialler has sent `nonce`, and the headers of the answer. Raises
-        RequestRefused."""
+    def answer(self, path: str, nonce: str | None) -> tuple[Seal, str | None]:
+        """The seal of a connection to `path` whose dialler has sent `nonce`, and the nonce of the answer. Raises
+        RequestRefused, RemoteProtocolError."""
         known = [secret for secret in self._secrets if secret is not None]
         if nonce is None:
             if None not in self._secrets:
                 raise RequestRefused("forbidden", _MISSING)
-            return UNSEALED, ()
+            return UNSEALED, None
         if not known:
             raise RequestRefused("forbidden", _UNWANTED)
         if _NONCE.fullmatch(nonce) is None:
             raise RemoteProtocolError("a nonce is not as long as it has to be")
         own = os.urandom(NONCE_BYTES).hex()
-        return SealedByListener(known, _context(path, nonce, own)), (f"{NONCE_HEADER}: {own}",)
+        return SealedByListener(known, _context(path, nonce, own)), own
 
 
 def _context(path: str, dialler: str, listener: str) -> bytes:

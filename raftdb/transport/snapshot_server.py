@@ -10,9 +10,9 @@
     Raftdb-Welcome: WELCOME           the node that answers
     Raftdb-Crc32: CHECKSUM            of this range, because TCP does not detect all damage (hazard B94)
 
-A caller that may not have it gets 403 with an encoded `Refused`; 412 says that this node does not have that snapshot,
-or no longer. The server keeps no state between requests, so a download that was interrupted goes on with the next
-range.
+The nodes prove themselves by seals on all of this (`sealed_requests`). A caller that may not have it gets 403 with an
+encoded `Refused`; 412 says that this node does not have that snapshot, or no longer. The server keeps nothing of a
+download between requests, so one that was interrupted goes on with the next range.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ import binascii
 import re
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -32,15 +32,20 @@ from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduct
 from raftdb.transport.limits import PEER_PATH
 from raftdb.transport.medium import THE_NETWORK, Medium
 from raftdb.transport.reasons import CutOff
+from raftdb.transport.sealed_requests import admit, frame_of, seal_headers
 from raftdb.transport.upgrade import refuse_browsers
 from raftdb.wire.fields import DIGEST_BYTES, NUMBER_LIMIT
 from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake, encode_handshake
+from raftdb.wire.sealing import Seal
 
 SNAPSHOT_PATH = PEER_PATH + "/snapshot"
 AUTHORIZATION = "Raftdb"
 """Scheme of the `Authorization` header."""
 WELCOME_HEADER = "Raftdb-Welcome"
 CHECKSUM_HEADER = "Raftdb-Crc32"
+REQUEST_HEADERS = ("Authorization", "If-Match", "Range")
+ANSWER_HEADERS = ("Content-Range", WELCOME_HEADER, CHECKSUM_HEADER)
+"""The headers that are read of a request and of an answer."""
 REFUSED_TYPE = "application/cbor"
 
 PIECE_BYTES_MAX = 4 * 1024 * 1024
@@ -155,6 +160,17 @@ class SnapshotServer:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a GET of one range. Raises RequestRefused, RemoteProtocolError, Unavailable."""
         refuse_browsers(request)
+        seal = admit(request, self._identity.proof, REQUEST_HEADERS)
+        if isinstance(seal, web.Response):
+            return seal
+        answer = await self._answer(request, seal)
+        if isinstance(answer, web.Response):
+            body = answer.body if isinstance(answer.body, bytes) else b""
+            answer.headers.update(_sealed(seal, answer.status, answer.headers, body))
+        return answer
+
+    async def _answer(self, request: web.BaseRequest, seal: Seal) -> web.StreamResponse:
+        """A response without its seal, or one that is sent already, for a caller that has proved itself."""
         hello = parse_hello(request.headers.get("Authorization", ""))
         wanted = parse_range(request.headers.get("Range", ""))
         digest = _DIGEST.fullmatch(request.headers.get("If-Match", ""))
@@ -170,10 +186,10 @@ class SnapshotServer:
             return web.Response(status=412)
         if wanted.first >= source.size_bytes:
             return web.Response(status=416, headers={"Content-Range": f"bytes */{source.size_bytes}"})
-        return await self._send(request, hello.source, source, wanted)
+        return await self._send(request, seal, hello.source, source, wanted)
 
     async def _send(
-        self, request: web.BaseRequest, peer: str, source: SnapshotSource, wanted: Range
+        self, request: web.BaseRequest, seal: Seal, peer: str, source: SnapshotSource, wanted: Range
     ) -> web.StreamResponse:
         """Send one piece. A member fetches one at a time, so an older request of it, whose answer no one awaits, is
         cut."""
@@ -190,7 +206,16 @@ class SnapshotServer:
                 piece, checksum = await loop.run_in_executor(None, _read, source, wanted)
             except OSError:
                 return web.Response(status=412)
-            return await self._respond(request, peer, source, wanted.first, piece, checksum)
+            headers = {
+                "Content-Range": f"bytes {wanted.first}-{wanted.first + len(piece) - 1}/{source.size_bytes}",
+                WELCOME_HEADER: write_introduction(self._identity.introduce(Welcome, peer)),
+                CHECKSUM_HEADER: str(checksum),
+            }
+            if seal.tag_bytes:
+                headers |= await loop.run_in_executor(None, _sealed, seal, 206, headers, piece)
+            response = await self._respond(request, peer, headers, piece)
+            self.sent_count += wanted.first + len(piece) >= source.size_bytes
+            return response
         except (TimeoutError, CutOff):
             transport.abort()
             raise ConnectionResetError("the member does not read its piece") from None
@@ -199,22 +224,9 @@ class SnapshotServer:
                 del self._sending[peer]
 
     async def _respond(
-        self,
-        request: web.BaseRequest,
-        peer: str,
-        source: SnapshotSource,
-        first: int,
-        piece: bytes,
-        checksum: int,
+        self, request: web.BaseRequest, peer: str, headers: Mapping[str, str], piece: bytes
     ) -> web.StreamResponse:
-        response = web.StreamResponse(
-            status=206,
-            headers={
-                "Content-Range": f"bytes {first}-{first + len(piece) - 1}/{source.size_bytes}",
-                WELCOME_HEADER: write_introduction(self._identity.introduce(Welcome, peer)),
-                CHECKSUM_HEADER: str(checksum),
-            },
-        )
+        response = web.StreamResponse(status=206, headers=headers)
         response.content_type = "application/octet-stream"
         response.content_length = len(piece)
         async with asyncio.timeout(self._send_timeout_s):
@@ -224,8 +236,12 @@ class SnapshotServer:
             for start in range(0, len(view), WRITE_BYTES):
                 await response.write(view[start : start + WRITE_BYTES])
             await response.write_eof()
-        self.sent_count += first + len(piece) >= source.size_bytes
         return response
+
+
+def _sealed(seal: Seal, status: int, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+    """The seal of an answer."""
+    return seal_headers(seal, frame_of(str(status), headers, ANSWER_HEADERS, body))
 
 
 def _read(source: SnapshotSource, wanted: Range) -> tuple[bytes, int]:

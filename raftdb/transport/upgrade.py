@@ -31,10 +31,12 @@ MakeStream: TypeAlias = Callable[[Seal], FrameStream]
 """Makes the stream of a new connection."""
 
 
-class _Connection(Protocol):
+class PeerConnection(Protocol):
     """A connection of `raftdb.frontend.http_server`."""
 
     memory: Hold
+    peer_seal: Seal | None
+    """The seal of the requests on this connection, if a node has begun to prove itself (`sealed_requests`)."""
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is over."""
@@ -75,9 +77,9 @@ def accepted(
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the caller has gone")
-    connection = cast(_Connection, request.protocol)
+    connection = cast(PeerConnection, request.protocol)
     try:
-        seal, headers = proof.answer(request.path, request.headers.get(NONCE_HEADER))
+        seal, nonce = proof.answer(request.path, request.headers.get(NONCE_HEADER))
     except RequestRefused:
         proof.refused(request.remote)
         raise
@@ -90,7 +92,7 @@ def accepted(
     stream = make(seal)
     stream.on_lost = lost
     proof.note(stream)
-    transport.write(_head(*_SWITCHING, *headers))
+    transport.write(_head(*_SWITCHING, *_nonce_line(nonce)))
     transport.set_protocol(stream)
     stream.connection_made(transport)
     try:
@@ -98,6 +100,10 @@ def accepted(
     finally:
         if not stream.ended.done():
             stream.abort()
+
+
+def _nonce_line(nonce: str | None) -> tuple[str, ...]:
+    return () if nonce is None else (f"{NONCE_HEADER}: {nonce}",)
 
 
 def _head(*lines: str) -> bytes:
@@ -155,7 +161,7 @@ async def dial(
         transport, answer = await loop.create_connection(_Answer, endpoint.host, endpoint.port)
     try:
         lines = (f"Host: {endpoint}", "Connection: Upgrade", f"Upgrade: {PROTOCOL}")
-        transport.write(_head(f"GET {path} HTTP/1.1", *lines, *offer.headers))
+        transport.write(_head(f"GET {path} HTTP/1.1", *lines, *_nonce_line(offer.nonce)))
         status = await answer.status
         if status != 101:
             raise DialRefused(status)
