@@ -53,6 +53,9 @@ class InstantNode:
     def leave(self, request_id: int) -> None:
         raise NotImplementedError
 
+    def end_wait(self, request_id: int) -> None:
+        raise NotImplementedError
+
     def answer(self, answer: Answer) -> None:
         waiting, self.waiting = self.waiting, []
         for on_answer in waiting:

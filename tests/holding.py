@@ -14,6 +14,7 @@ class Holding:
         self.waits: dict[int, Command | SessionOperation] = {}
         self.wait_ms: dict[int, int] = {}
         self.left: list[int] = []
+        self.wait_ends: list[int] = []
         self.wait_refusal: RaftdbError | None = None
         self._on_answers: dict[int, OnAnswer] = {}
 
@@ -37,6 +38,10 @@ class Holding:
         """Its client has gone."""
         self.left.append(request_id)
         self.waits.pop(request_id, None)
+
+    def end_wait(self, request_id: int) -> None:
+        """It is to wait no longer."""
+        self.wait_ends.append(request_id)
 
     def serve(self, number: int, answer: Answer | RaftdbError | None) -> None:
         """Answer what is held under this number, and that once."""

@@ -51,6 +51,9 @@ class Holding(Protocol):
     def leave(self, request_id: int) -> None:
         """The client of a request has gone."""
 
+    def end_wait(self, request_id: int) -> None:
+        """A request is to wait no longer."""
+
 
 def is_undecided(outcome: Answer | RaftdbError | None) -> bool:
     """True if another leader has to decide what becomes of the request."""
@@ -92,7 +95,7 @@ class Executor:
             if self.is_over:
                 return
             if request.operation is None:
-                self._left(request.number)
+                self._stops_waiting(request)
                 continue
             size = REQUEST_BYTES + PAYLOAD_FACTOR * len(request.payload)
             answered = self._answered if request.wait_ms is None else self._wait_answered
@@ -127,9 +130,14 @@ class Executor:
                 cast(Command, operation), on_answer, wait_ms=request.wait_ms, payload=request.payload
             )
 
-    def _left(self, number: int) -> None:
-        request_id = self._held.pop(number, None)
-        if request_id is not None:
+    def _stops_waiting(self, request: Request) -> None:
+        request_id = self._held.get(request.number)
+        if request_id is None:
+            return
+        if request.wait_ms is not None:
+            self._holding.end_wait(request_id)
+        else:
+            del self._held[request.number]
             self._holding.leave(request_id)
 
     def _wait_answered(self, number: int, size: int, outcome: Answer | RaftdbError | None) -> None:

@@ -114,7 +114,7 @@ class Forwarder:
         self._closed = False
         self._waits = ForwardedWaits(
             Hold(memory, is_of_many=True),
-            next_number=self._next_number,
+            next_number=partial(next, self._numbers),
             register=self._register,
             now_s=self._now_s,
             patience_s=self._limits.patience_s,
@@ -146,6 +146,11 @@ class Forwarder:
     def leave(self, request_id: int) -> None:
         """The client of a request that may be held has gone."""
         self._waits.leave(request_id)
+        self._expect_turn()
+
+    def end_wait(self, request_id: int) -> None:
+        """A request that may be held is to wait no longer."""
+        self._waits.end_wait(request_id)
         self._expect_turn()
 
     def close(self) -> None:
@@ -209,10 +214,7 @@ class Forwarder:
         self, operation: ClientOperation | Query, on_answer: OnAnswer, session: NodeSession | None
     ) -> _Forwarded:
         deadline_s = self._now_s() + self._limits.patience_s
-        return _Forwarded(self._next_number(), operation, on_answer, deadline_s, session)
-
-    def _next_number(self) -> int:
-        return next(self._numbers)
+        return _Forwarded(next(self._numbers), operation, on_answer, deadline_s, session)
 
     def _encode(self, forwarded: _Forwarded) -> None:
         """Encode a request, a large one on a thread: what follows waits for it then."""

@@ -61,7 +61,8 @@ Outcome: TypeAlias = Answer | RaftdbError
 
 class Request(NamedTuple):
     """A request that is passed on. `payload` is the encoded operation; `wait_ms`: for how long it may be held, None if
-    not. Without an operation it says that the client of a request that is held has gone."""
+    not. Without an operation it says of one that is held that its client has gone, or, with `wait_ms` 0, that it is to
+    wait no longer."""
 
     number: int
     operation: ClientOperation | Query | None
@@ -71,14 +72,14 @@ class Request(NamedTuple):
     @property
     def row(self) -> tuple[object, ...]:
         """It as a row of a frame."""
+        if self.operation is None:
+            return (self.number, _LEFT if self.wait_ms is None else _WAIT_END, b"")
         if self.wait_ms is not None:
             return (self.number, _WAIT, self.payload, self.wait_ms)
-        if self.operation is None:
-            return (self.number, _LEFT, b"")
         return (self.number, _QUERY if isinstance(self.operation, Query) else _OPERATION, self.payload)
 
 
-_OPERATION, _QUERY, _WAIT, _LEFT = range(4)
+_OPERATION, _QUERY, _WAIT, _LEFT, _WAIT_END = range(5)
 
 
 _QUERIES: dict[int, type[Query]] = {1: ReadPage, 2: DrawKey, 3: ReadRevisions}
@@ -114,10 +115,10 @@ def decode_requests(data: bytes) -> list[Request]:
         number, kind, body = row[:3]
         if kind == _WAIT and len(row) == 4 and is_number(row[3]):
             requests.append(Request(number, _held_of(body), body, row[3]))
-        elif kind > _LEFT or len(row) != 3 or kind == _WAIT:
+        elif kind > _WAIT_END or len(row) != 3 or kind == _WAIT:
             raise RemoteProtocolError("a request is of no known kind")
-        elif kind == _LEFT:
-            requests.append(Request(number, None, body))
+        elif kind in (_LEFT, _WAIT_END):
+            requests.append(Request(number, None, body, None if kind == _LEFT else 0))
         else:
             requests.append(Request(number, _query_of(body) if kind == _QUERY else _operation_of(body), body))
     return requests

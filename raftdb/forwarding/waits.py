@@ -89,7 +89,8 @@ class ForwardedWaits:
         """Those that have no session yet, and since when."""
         self._unsent: dict[int, float] = {}
         """Those that are at no leader, and since when."""
-        self._left: list[int] = []
+        self._messages: list[Request] = []
+        """What is to be said of those that are at a leader."""
         self._looked_s = 0.0
         self.are_handed_back = False
         """True if the leader of the present channel has lost the leadership."""
@@ -102,7 +103,7 @@ class ForwardedWaits:
     @property
     def has_unsent(self) -> bool:
         """True if something is to be sent."""
-        return bool(self._unsent or self._left)
+        return bool(self._unsent or self._messages)
 
     @property
     def are_sent(self) -> bool:
@@ -135,7 +136,20 @@ class ForwardedWaits:
         """The client of a request has gone."""
         is_sent = request_id not in self._unsent and request_id not in self._unnumbered
         if self._forget(request_id) is not None and is_sent:
-            self._left.append(request_id)
+            self._messages.append(Request(request_id, None, b""))
+
+    def end_wait(self, request_id: int) -> None:
+        """A request is to wait no longer. What was never sent gets nothing at once; else a leader has to say so."""
+        wait = self._waits.get(request_id)
+        if wait is None:
+            return
+        wait.deadline_s = self._now_s()
+        if not wait.sends:
+            waiting = waiting_of(wait.operation)
+            nothing = waiting.nothing if isinstance(waiting, TurnWaiting) else None
+            self._settle(request_id, Answer(nothing, 0, 0))
+        elif request_id not in self._unsent:
+            self._messages.append(Request(request_id, None, b"", 0))
 
     def channel_is_gone(self) -> None:
         """Nothing is at a leader any more."""
@@ -145,15 +159,14 @@ class ForwardedWaits:
             for number in self._waits
             if number not in self._unnumbered
         }
-        self._left.clear()
+        self._messages.clear()
         self.are_handed_back = False
 
     def to_send(self, limit: int) -> Iterator[Request]:
         """What is to be sent now, up to `limit`, each under its remaining time."""
         now_s = self._now_s()
-        for number in self._left[:limit]:
-            yield Request(number, None, b"")
-        del self._left[:limit]
+        yield from self._messages[:limit]
+        del self._messages[:limit]
         for number in list(self._unsent)[:limit]:
             wait = self._waits[number]
             del self._unsent[number]

@@ -77,6 +77,11 @@ class HeldRequests:
             self._runner.inputs.left.append(request_id)
             self._on_work()
 
+    def end_wait(self, request_id: int) -> None:
+        """Let the deadline of a request be now, if it is still held: its answer comes as at its deadline."""
+        self._runner.inputs.wait_ends.append(request_id)
+        self._on_work()
+
     def hand_back(self) -> None:
         """Hold no request any more: those that are held are told to go to another node."""
         self._hands_back = True

@@ -112,6 +112,8 @@ class Inputs:
     waits: list[WaitRequest] = field(default_factory=list)
     left: list[int] = field(default_factory=list)
     """Requests that may be held, and whose clients have gone."""
+    wait_ends: list[int] = field(default_factory=list)
+    """Requests that may be held, and that are to wait no longer."""
     disk_is_full: bool = False
     """No request that is held may be proposed for now."""
     is_stopping: bool = False

@@ -160,6 +160,14 @@ class Waiters:
                 if not waiter.is_proposed:
                     self._forget(waiter, leaves_place=waiter.id not in self._arrived)
 
+    def _end_wait(self, request_id: int) -> None:
+        """A request is to wait no longer, as if it had come with a short wait that is over."""
+        waiter = self._waiters.get(request_id)
+        if waiter is not None:
+            self._deadlines.remove(waiter.slot, waiter.id)
+            waiter.request = waiter.request._replace(wait_ms=0)
+            self._late[waiter.id] = waiter
+
     def changed(self, names: Iterable[bytes]) -> None:
         """The machine has noted changes of these names."""
         lines = self._lines
@@ -180,6 +188,8 @@ class Waiters:
             self._add(inputs.waits, inputs.now_ms)
         if inputs.left:
             self._leave(inputs.left)
+        for request_id in inputs.wait_ends:
+            self._end_wait(request_id)
         if self._waiters or self._given_up or (is_ready and not inputs.is_stopping) != self._was_ready:
             return True
         return self._orphans.has_work(inputs.now_ms)

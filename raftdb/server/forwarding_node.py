@@ -59,6 +59,8 @@ class ForwardingNode:
         """Runs an operation there once it can be served."""
         self.leave = self._forwarder.leave
         """Takes such a one back."""
+        self.end_wait = self._forwarder.end_wait
+        """Lets such a one wait no longer."""
 
     def read(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool) -> None:
         """Run an operation that only reads: here, if it may be `stale`, or if any node serves reads; unless there is no

@@ -74,6 +74,10 @@ class LocalNode:
         """The client of a request that may be held has gone."""
         self._driver.held.leave(request_id)
 
+    def end_wait(self, request_id: int) -> None:
+        """A request that may be held is to wait no longer."""
+        self._driver.held.end_wait(request_id)
+
     async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
         """Run `operation`; see `Driver.execute`."""
         return await self._driver.execute(operation, consistency=consistency)

@@ -96,7 +96,7 @@ def test_requests_that_wait_and_their_ends_arrive_as_they_were() -> None:
             Sit(b"s", b"me"),
         )
         requests = [Request(n, each, payload_of(each), 50_000 * n) for n, each in enumerate(asked)]
-        requests.append(Request(9, None, b""))
+        requests += [Request(9, None, b""), Request(10, None, b"", 0)]
         assert decode_requests(encode_requests(requests)) == requests
 
 
@@ -106,7 +106,8 @@ def test_requests_that_wait_and_their_ends_arrive_as_they_were() -> None:
         (1, 2, encode_operation(Get(b"k")), 500),
         (1, 2, encode_operation(Get(b"k"))),
         (1, 0, encode_operation(Get(b"k")), 500),
-        (1, 4, b""),
+        (1, 5, b""),
+        (1, 4, b"", 0),
         (1, -1, b""),
         (1, 2, b"", -1),
     ],

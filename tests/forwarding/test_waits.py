@@ -253,3 +253,33 @@ async def test_a_session_that_cannot_be_registered_is_asked_for_again() -> None:
     sessions.registered(first, 0.0, is_known=False)
     assert sessions.choose(0.0) is None
     assert sessions.begin() not in (None, first)
+
+
+async def test_what_is_to_wait_no_longer_is_answered_by_the_leader_that_holds_it() -> None:
+    cluster, told = FakeCluster(), list[Outcome]()
+    forwarder, leader = cluster.forwarder(), cluster.nodes["n2"]
+    first, second = ask(forwarder, told, count=2)
+    await held(leader, 2)
+    forwarder.end_wait(second)
+    forwarder.end_wait(99)
+    await wait_until(lambda: leader.wait_ends == [2])
+    assert told == []
+    leader.serve(2, Answer([], 7, 1))
+    await wait_until(lambda: told == [Answer([], 7, 1)])
+    cluster.elect(None)
+    leader.serve(1, NOT_LEADER)
+    forwarder.end_wait(first)
+    cluster.elect("n3")
+    await held(cluster.nodes["n3"], 1)
+    assert cluster.nodes["n3"].wait_ms == {1: 1}, "the next leader says what became of it"
+
+
+async def test_what_was_never_sent_is_to_wait_no_longer_at_once() -> None:
+    cluster, told = FakeCluster(), list[Outcome]()
+    cluster.elect(None)
+    forwarder = cluster.forwarder()
+    (taken,) = ask(forwarder, told)
+    seated = forwarder.wait(Sit(b"s", b"me"), told.append, wait_ms=1_000)
+    forwarder.end_wait(taken)
+    forwarder.end_wait(seated)
+    assert [each.value for each in told if isinstance(each, Answer)] == [[], None]

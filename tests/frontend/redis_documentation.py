@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from raftdb.frontend.redis.rows import Row
+from raftdb.frontend.redis.services import SERVICES
 from raftdb.frontend.redis.table import COMMANDS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -17,8 +18,16 @@ KNOWN = Path(__file__).parent / "redis_7_0_commands.txt"
 HEAD = """# The commands of Redis, one by one
 
 This page is generated (`python -m tests.frontend.redis_documentation`) from the table of commands of this version and
-from the list of Redis 7.0. What holds of all commands is in [interface.md](interface.md), section 5; commands that
-Redis does not have, those of queues and locks, are in [services.md](services.md).
+from the list of Redis 7.0. What holds of all commands is in [interface.md](interface.md), section 5; those that
+Redis does not have are at the end.
+"""
+NOT_IN_REDIS = """
+## not in Redis
+
+[services.md](services.md) shows those of queues and locks, and interface.md, section 4, what they answer.
+
+| command | does |
+|---|---|
 """
 MISSING = "not supported"
 
@@ -58,6 +67,8 @@ def generated() -> str:
         parts.append(f"\n## {group}\n\n| commands | here |\n|---|---|\n")
         parts += [f"| {' '.join(shown)} | {cell} |\n" for cell, shown in cells.items()]
         parts += [f"| {' '.join(missing)} | {MISSING} |\n"] if missing else []
+    parts.append(NOT_IN_REDIS)
+    parts += [f"| `{row.name.upper()}` | {row.summary} |\n" for row in SERVICES]
     return "".join(parts)
 
 

@@ -27,6 +27,7 @@ class ForwardingNode:
         self.cluster = cluster
         self.forwarder: Forwarder = cluster.forwarder(**limits)
         self.wait, self.leave = self.forwarder.wait, self.forwarder.leave
+        self.end_wait = self.forwarder.end_wait
 
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         self.forwarder.submit(operation, on_answer)

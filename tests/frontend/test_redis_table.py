@@ -264,3 +264,14 @@ def test_a_set_may_name_a_fence_which_redis_does_not_know() -> None:
     ):
         with pytest.raises(CommandRefused):
             build([*words[:3], *wrong])
+
+
+async def test_keys_that_begin_alike_can_be_deleted_together() -> None:
+    client = Client(serve()[1])
+    await client.ask("MSET", "user:1", "a", "user:2", "b", "other", "c")
+    assert read(await client.ask("DELPREFIX", "user:")) == 2
+    assert read(await client.ask("KEYS", "*")) == ["other"]
+    assert read(await client.ask("COMMAND", "INFO", "delprefix"))[0][:2] == ["delprefix", 2]
+    (name, documentation) = read(await client.ask("COMMAND", "DOCS", "delprefix"))
+    assert name == "delprefix"
+    assert documentation[documentation.index("group") + 1] == "generic"

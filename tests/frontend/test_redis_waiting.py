@@ -111,6 +111,38 @@ async def test_who_goes_away_gives_up_the_turn_at_once(way: str) -> None:
     assert node.submitted == []
 
 
+UNBLOCKED = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "reply"), [((), b"*0\r\n"), (("timeout",), b"*0\r\n"), (("ERROR",), UNBLOCKED)]
+)
+async def test_a_client_can_be_unblocked_by_another(words: tuple[str, ...], reply: bytes) -> None:
+    node, client = blocked()
+    client.send(request("PING"))
+    other = Client(client.protocol._server)
+    number = client.protocol.client.id
+    assert await other.ask("CLIENT", "UNBLOCK", number, *words) == b":1\r\n"
+    assert (node.wait_ends, node.left) == ([1], [])
+    node.serve(1, Answer([], 7, 1))
+    assert await client.receive(2) == reply + b"+PONG\r\n"
+    assert await other.ask("CLIENT", "UNBLOCK", number, *words) == b":0\r\n"
+
+
+async def test_who_was_given_something_before_it_is_unblocked_has_it() -> None:
+    node, client = blocked()
+    other = Client(client.protocol._server)
+    assert await other.ask("CLIENT", "UNBLOCK", client.protocol.client.id, "ERROR") == b":1\r\n"
+    node.serve(1, DONE)
+    assert await client.receive(1) == b"*1\r\n:1\r\n"
+
+
+async def test_a_client_that_is_not_blocked_is_not_unblocked() -> None:
+    _, server = serve()
+    client = Client(server)
+    assert await client.ask("CLIENT", "UNBLOCK", client.protocol.client.id) == b":0\r\n"
+
+
 async def test_a_blocked_connection_reads_on_so_that_its_end_is_seen_but_not_without_bound() -> None:
     _, client = blocked()
     client.send(request("SET", "k", "v"))

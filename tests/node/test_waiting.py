@@ -110,6 +110,18 @@ def test_what_one_takes_is_not_there_for_the_next(alone: Bench) -> None:
     assert answered(alone, waiting) == [[10], [1], [1]]
 
 
+def test_who_is_to_wait_no_longer_is_answered_as_at_its_deadline(alone: Bench) -> None:
+    alone.do(Sit(b"s", b"holder"))
+    first, second, place = alone.wait(Take(b"b"), Take(b"b"), Sit(b"s", b"me"), wait_ms=WAIT_MS_MAX)
+    before = entries(alone)
+    alone.turn(wait_ends=[second, place, 12345])
+    assert answered(alone, [first, second]) == [..., []]
+    assert answered(alone, [place]) == [None]
+    assert entries(alone) == before + 1, "its place is given up, however long it might have waited"
+    alone.do(Fill(b"b", 1))
+    assert answered(alone, [first]) == [[1]]
+
+
 def test_who_takes_less_than_it_might_leaves_the_rest_to_the_next(alone: Bench) -> None:
     waiting = alone.wait(*[Take(STICKY, 10)] * 3)
     alone.do(Fill(STICKY, 2))

@@ -43,6 +43,13 @@ def mode_of(facts: Facts) -> str:
     return "cluster" if facts.settings["cluster-enabled"] == "yes" else "standalone"
 
 
+class Blocked(Protocol):
+    """A request that the node holds."""
+
+    def unblock(self, *, with_error: bool) -> None:
+        """Let it wait no longer; if it has got nothing the reply is an error, or as when its time is over."""
+
+
 @dataclass(slots=True, eq=False)
 class ClientState:
     """The state of one connection. `version` is that of the protocol. `queued` are the requests since MULTI, None
@@ -63,8 +70,8 @@ class ClientState:
     queue_failed: bool = False
     watched: Watched = field(default_factory=Watched)
     is_ending: bool = False
-    is_blocked: bool = False
-    """Whether the node holds a request of it."""
+    blocked: Blocked | None = None
+    """Its request that the node holds."""
     end: Callable[[], None] = lambda: None
     """Ends its connection at once."""
     begun: float = 0.0

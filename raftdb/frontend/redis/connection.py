@@ -63,7 +63,7 @@ class RedisConnection(asyncio.Protocol):
     """One connection of a Redis client. Everything is called on the event loop."""
 
     def __init__(self, server: "RedisServer") -> None:
-        self._server = server
+        self._server, self.node = server, server.node
         self.address_of = server.address_of
         self.requests, self.began_s = server.requests, 0.0
         self._reader = RequestReader()
@@ -71,8 +71,6 @@ class RedisConnection(asyncio.Protocol):
         self._replies: deque[Reply | ReadyReply] = deque()
         self._reads_out = 0
         self._writes_out = 0
-        self._held: int | None = None
-        """The number of the request that the node holds."""
         self._waits_for_all = False
         """True while a large operation is under way, which nothing may pass."""
         self._inbox_bytes = 0
@@ -145,7 +143,7 @@ class RedisConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more, but may still read; one that is blocked has gone, as with Redis."""
         self._at_end = True
-        if self._held is not None:
+        if self.client.blocked is not None:
             self._give_up()
             self._inbox.clear()
         self._end_if_done()
@@ -180,7 +178,7 @@ class RedisConnection(asyncio.Protocol):
                 self._end_with(Error(f"ERR {self._reader.error}"))
         if self._replies or self.client.is_ending or self._at_end:
             self.write_replies()
-        is_blocked = self._held is not None and self._inbox_bytes < BLOCKED_BYTES_MAX
+        is_blocked = self.client.blocked is not None and self._inbox_bytes < BLOCKED_BYTES_MAX
         pauses = bool(inbox) and not is_blocked
         if pauses != self._is_paused and not self._transport.is_closing():
             self._is_paused = pauses
@@ -188,7 +186,7 @@ class RedisConnection(asyncio.Protocol):
 
     def _has_room(self) -> bool:
         """True if one more request may be begun now."""
-        if self._is_full or self._held is not None:
+        if self._is_full or self.client.blocked is not None:
             return False
         out = self._reads_out + self._writes_out
         if out and out * self._expected_bytes >= OUT_BYTES_MAX:
@@ -203,7 +201,7 @@ class RedisConnection(asyncio.Protocol):
     def settled(self, reply: Reply, reply_bytes: int) -> None:
         """Note that the reply to one request is ready."""
         if reply.waits:
-            self._held, self.client.is_blocked = None, False
+            self.client.blocked = None
         else:
             self._server.settled_one()
         if reply.is_write:
@@ -343,19 +341,19 @@ class RedisConnection(asyncio.Protocol):
         """Have the node hold a request until it can be served; no other is begun meanwhile."""
         reply = WaitReply(self, row, arguments, call.reply_of)
         try:
-            self._held = self._server.node.wait(call.command, reply.settle, wait_ms=call.wait_ms)
+            reply.begin(call.command, call.wait_ms)
         except RaftdbError as error:
             self._put(reply.refused(error))
             return
-        self.client.is_blocked = True
+        self.client.blocked = reply
         self._writes_out += 1
         self._replies.append(reply)
 
     def _give_up(self) -> None:
         """Give up the request that the node holds: its client has gone."""
-        held, self._held = self._held, None
-        if held is not None:
-            self._server.node.leave(held)
+        blocked, self.client.blocked = self.client.blocked, None
+        if isinstance(blocked, WaitReply):
+            self.node.leave(blocked.number)
             self._writes_out -= 1
             self._replies.pop()
 

@@ -123,7 +123,7 @@ def _described(client: ClientState) -> str:
         "name": text_of(client.name),
         "age": int(now - client.begun),
         "idle": int(now - client.last_used),
-        "flags": "b" if client.is_blocked else "N" if client.queued is None else "x",
+        "flags": "b" if client.blocked else "N" if client.queued is None else "x",
         "db": 0,
         "multi": queued,
         "cmd": client.last_command,
@@ -196,6 +196,23 @@ def _end_all(clients: list[ClientState], client: ClientState) -> int:
     return len(clients)
 
 
+def _unblock(client: ClientState, given: Arguments) -> object:
+    """`CLIENT UNBLOCK id [TIMEOUT|ERROR]`."""
+    if len(given) > 4:
+        raise CommandRefused(
+            "ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP."
+        )
+    word = given[3].upper() if len(given) == 4 else b"TIMEOUT"
+    if word not in (b"TIMEOUT", b"ERROR"):
+        raise CommandRefused("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+    wanted = integer(given[2])
+    blocked = next((each.blocked for each in client.facts.clients if each.id == wanted), None)
+    if blocked is None:
+        return 0
+    blocked.unblock(with_error=word == b"ERROR")
+    return 1
+
+
 def _client_id(text: bytes) -> int:
     if not text.isdigit() or len(text) > 18 or int(text) == 0:
         raise CommandRefused("ERR Invalid client ID")
@@ -253,6 +270,7 @@ CLIENT: tuple[Row, ...] = (
     ),
     _client("client|kill", -3, _FLAGS, "2.4.0", "End connections", _kill),
     _client("client|list", -2, _FLAGS, "2.4.0", "All connections of this node", _list),
+    _client("client|unblock", -3, _FLAGS, "5.0.0", "Let a blocked connection wait no longer", _unblock),
     _client("client|no-evict", 3, _FLAGS, "7.0.0", "Accepted, and changes nothing", _switch(b"ON", b"OFF")),
     _client("client|no-touch", 3, _FLAGS, "7.2.0", "Accepted, and changes nothing", _switch(b"ON", b"OFF")),
     _client("client|reply", 3, _FLAGS, "3.2.0", "Only ON is supported", _switch(b"ON")),
@@ -266,7 +284,7 @@ CLIENT: tuple[Row, ...] = (
         _FLAGS,
         "5.0.0",
         "What CLIENT can do",
-        _help("CLIENT", "ID", "GETNAME", "SETNAME", "INFO", "KILL", "LIST"),
+        _help("CLIENT", "ID", "GETNAME", "SETNAME", "INFO", "KILL", "LIST", "UNBLOCK"),
     ),
 )
 

@@ -14,7 +14,9 @@ from raftdb.frontend.redis.errors import error_of
 from raftdb.frontend.redis.rows import Arguments, ReplyOf, Row
 from raftdb.frontend.redis.table import find, keys_of
 from raftdb.machine.reply import Result
+from raftdb.machine.service import Command
 from raftdb.machine.slots import slot_of
+from raftdb.machine.waiting import is_nothing
 from raftdb.node.turn import Answer
 from raftdb.wire.resp_replies import NULL_ARRAY, Error, encode
 
@@ -86,12 +88,27 @@ class WriteReply(Reply):
 
 
 class WaitReply(WriteReply):
-    """The reply to a command that the node may hold until it can be served. The connection begins no other
-    meanwhile."""
+    """The reply to a command that the node may hold until it can be served, under a number. The connection begins no
+    other meanwhile."""
 
-    __slots__ = ()
+    __slots__ = ("_is_ended_by_error", "number")
 
     waits = True
+
+    def begin(self, command: Command, wait_ms: int) -> None:
+        """Have the node hold it. Raises `RaftdbError`."""
+        self._is_ended_by_error = False
+        self.number = self._connection.node.wait(command, self.settle, wait_ms=wait_ms)
+
+    def unblock(self, *, with_error: bool) -> None:
+        """See `Blocked`. What it was given meanwhile is not lost: then it is answered with that."""
+        self._is_ended_by_error = with_error
+        self._connection.node.end_wait(self.number)
+
+    def _value(self, answer: Answer) -> object:
+        if self._is_ended_by_error and is_nothing(answer.value):
+            return Error("UNBLOCKED client unblocked via CLIENT UNBLOCK")
+        return super()._value(answer)
 
 
 class LoggedReadReply(Reply):

@@ -62,6 +62,9 @@ class RedisNode(Protocol):
     def leave(self, request_id: int) -> None:
         """The client of a request that may be held has gone."""
 
+    def end_wait(self, request_id: int) -> None:
+        """A request that may be held is to wait no longer: it is answered as at its deadline."""
+
     def status(self) -> Mapping[str, Any]:
         """The status of the node."""
         ...

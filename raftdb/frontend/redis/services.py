@@ -1,4 +1,4 @@
-"""The commands that Redis does not have, of queues and locks: made from the one table of commands.
+"""The commands that Redis does not have, of queues and locks, and a few of keys: made from the one table of commands.
 
 They have the names, arguments and results that they have everywhere (`raftdb.commands`). What the table calls a name of
 a queue or lock counts as a key here, so that clients of Redis clusters can place it by its slot.
@@ -20,6 +20,8 @@ from raftdb.machine.services import COMMANDS, TABLE
 
 GROUPS = ("queues", "locks")
 """The headings of these services in the table."""
+OF_KEYS = ("delprefix",)
+"""The commands of keys that Redis does not have, not even by another name."""
 MAPS = ("lockinfo", "qinfo", "qget")
 """The commands whose results are names and values in turn: a map for clients that know maps."""
 SINCE = "7.0.0"
@@ -83,7 +85,7 @@ def _row(spec: CommandSpec) -> Row:
     has_options = spec.arity.maximum != spec.arity.minimum or COMMANDS[spec.command].waiting is not None
     arity = spec.arity.minimum + 1
     row = built(
-        spec.group,
+        "generic" if spec.name in OF_KEYS else spec.group,
         spec.name,
         -arity if has_options else arity,
         flags,
@@ -95,5 +97,7 @@ def _row(spec: CommandSpec) -> Row:
     return row if spec.command is not Lock else replace(row, build=None, run=_lock(spec))
 
 
-SERVICES: tuple[Row, ...] = tuple(_row(spec) for spec in TABLE if spec.group in GROUPS)
+SERVICES: tuple[Row, ...] = tuple(
+    _row(spec) for spec in TABLE if spec.group in GROUPS or spec.name in OF_KEYS
+)
 """The rows of the table."""
