@@ -261,20 +261,29 @@ async def test_a_read_within_the_log_is_not_read_again_after_the_writes_that_fol
     assert value_of(cluster) == b"vw"
 
 
-async def test_a_connection_that_was_not_used_for_long_is_not_used_again() -> None:
+async def test_a_connection_that_was_not_used_for_long_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     cluster, told = FakeCluster(), list[Outcome]()
-    forwarder = cluster.forwarder(idle_s=0.02)
+    forwarder = cluster.forwarder(idle_s=600.0, patience_s=6_000.0)
+    began_s = asyncio.get_running_loop().time()
+
+    def pass_time(duration_s: float) -> None:
+        monkeypatch.setattr(forwarder, "_now_s", lambda: began_s + duration_s)
+
+    pass_time(0.0)
     forwarder.submit(Set(b"k", b"v"), told.append)
     await wait_until(lambda: len(told) == 1)
     (old,) = cluster.pipes
-    await asyncio.sleep(0.03)
+    pass_time(601.0)
     forwarder.submit(Get(b"k"), told.append)
     await wait_until(lambda: len(told) == 2)
     assert not old.is_open
     assert len(cluster.pipes) == 2
     cluster.nodes["n2"].is_held = True
     forwarder.submit(Get(b"k"), told.append)
-    await asyncio.sleep(0.03)
+    await wait_until(lambda: len(cluster.nodes["n2"].waiting) == 1)
+    pass_time(1_202.0)
     forwarder.submit(Get(b"k"), told.append)
     await wait_until(lambda: len(cluster.nodes["n2"].waiting) == 2)
     cluster.nodes["n2"].answer_all()
