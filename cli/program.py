@@ -59,6 +59,11 @@ SUB_COMMANDS: dict[str, SubCommand] = {
         "cli.subcommands.simulate:run",
         starts_nodes=True,
     ),
+    "torture": SubCommand(
+        "Torture nodes on this machine under load, and check every promise.",
+        "cli.subcommands.torture:run",
+        starts_nodes=True,
+    ),
     "learn": SubCommand(
         "Serve the page that teaches Raft, without a cluster, until Ctrl-C.",
         "cli.subcommands.learn:run",

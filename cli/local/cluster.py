@@ -5,21 +5,20 @@ with SIGTERM. If nodes and `up` are signalled together, as by systemd, the signa
 nodes, and comes within the time in which they count signals once.
 """
 
-import importlib.util
 import os
 import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
-from pathlib import Path
 
 from cli.admin.network import FaultyNetwork
 from cli.console.failures import EXIT_FAILED, CommandError, reason
 from cli.local.folder import LocalFolder, NodePlace, number_of
 from cli.local.left_over import STOP_TIMEOUT_S
+from cli.local.process import environment, exit_text, last_lines
 from raftdb.client.model import NodeStatus
 from raftdb.client.sync_client import Client
 from raftdb.endpoint import parse_endpoint
@@ -35,8 +34,6 @@ JOIN_TIMEOUT_S = 60.0
 POLL_S = 0.05
 TOKEN_BYTES = 24
 """The randomness of the token that lets pages act."""
-LOG_LINES_SHOWN = 15
-LOG_TAIL_BYTES = 16 * 1024
 
 
 class NodeState(Enum):
@@ -63,9 +60,10 @@ class LocalCluster:
         dashboard: str = "write",
         network: str | None = None,
         network_seed: int | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         """`network`: the conditions of the links that the nodes start with, and the seed of what happens to messages
-        under them."""
+        under them. `settings` are others of all nodes, by name, over those of the environment."""
         self._folder = folder
         self._places = {node.id: node for node in nodes}
         self._logs_to_files = logs_to_files
@@ -73,7 +71,10 @@ class LocalCluster:
         self._states = dict.fromkeys(self._places, NodeState.STOPPED)
         self._client = self._new_client()
         self._dashboard = dashboard
-        self._network_settings = {"RAFTDB_NETWORK": network, "RAFTDB_NETWORK_SEED": network_seed}
+        links = {"network": network, "network_seed": None if network_seed is None else str(network_seed)}
+        self._settings = {name: value for name, value in links.items() if value is not None} | dict(
+            settings or {}
+        )
         self.network = FaultyNetwork({node.id: node.http for node in nodes})
         """The network between the nodes, which can be set while they run."""
         self._token = secrets.token_urlsafe(TOKEN_BYTES)
@@ -157,15 +158,25 @@ class LocalCluster:
                 self._folder.write_pid(node_id, None)
             self._client.close()
 
+    def take_ended(self) -> list[str]:
+        """The nodes that have ended by themselves since the last call."""
+        ended = []
+        for node_id, process in self._processes.items():
+            if process.poll() is not None and self._states[node_id] is not NodeState.STOPPED:
+                self._states[node_id] = NodeState.STOPPED
+                ended.append(node_id)
+        return ended
+
+    def end_of(self, node_id: str) -> str:
+        """How a node that does not run has ended, for people."""
+        return exit_text(self._processes[node_id].wait())
+
     def take_exits(self) -> list[str]:
         """A line for people about each node that has ended by itself since the last call."""
         lines = []
-        for node_id, process in self._processes.items():
-            code = process.poll()
-            if code is not None and self._states[node_id] is not NodeState.STOPPED:
-                self._states[node_id] = NodeState.STOPPED
-                where = f" (see {self._folder.log_path(node_id)})" if self._logs_to_files else ""
-                lines.append(f"node {node_id} ended with {_exit_text(code)}{where}")
+        for node_id in self.take_ended():
+            where = f" (see {self._folder.log_path(node_id)})" if self._logs_to_files else ""
+            lines.append(f"node {node_id} ended with {self.end_of(node_id)}{where}")
         return lines
 
     def all_stopped(self) -> bool:
@@ -180,6 +191,16 @@ class LocalCluster:
         process.wait()
         self._folder.write_pid(node_id, None)
         return f"{node_id} killed (pid {process.pid}); .restart {node_id} brings it back"
+
+    def process(self, node_id: str) -> "subprocess.Popen[bytes]":
+        """The process of a node that runs."""
+        return self._running(node_id)
+
+    def launch(self, node_id: str, settings: Mapping[str, str] | None = None) -> None:
+        """Start a node that does not run, with these `settings` over those of all nodes, and do not wait for it."""
+        if self.state(node_id) is not NodeState.STOPPED:
+            raise RequestRefused("bad_request", f"{node_id} runs already")
+        self._spawn(node_id, settings)
 
     def restart(self, node_id: str) -> str:
         """Start a node, stopping it cleanly first if it runs, and wait until it answers; returns what was done."""
@@ -210,21 +231,27 @@ class LocalCluster:
         free = f"n{max(map(number_of, used)) + 1}"
         if node_id in used:
             raise RequestRefused("bad_request", f"{node_id} was used before", hint=f"the next one is {free}")
-        place = self._folder.add(self.places, node_id or free)
+        node_id = node_id or free
+        self.enlist(node_id)
+        self._answers(node_id)
+        deadline = time.monotonic() + JOIN_TIMEOUT_S
+        while self._client.membership().find(node_id) is None:
+            self._check_started(node_id)
+            if time.monotonic() > deadline:
+                why = f"{node_id} was started, but not taken in within {JOIN_TIMEOUT_S:g} s"
+                raise CommandError("add", why, exit_code=EXIT_FAILED)
+            time.sleep(POLL_S)
+        return node_id
+
+    def enlist(self, node_id: str) -> None:
+        """Start one more node, with an id that was never used, which asks the others to take it in; wait for
+        nothing."""
+        place = self._folder.add(self.places, node_id)
         self._places[place.id] = place
         self.network.nodes[place.id] = place.http
         self._states[place.id] = NodeState.STOPPED
         self._client = self._new_client()
         self._spawn(place.id)
-        self._answers(place.id)
-        deadline = time.monotonic() + JOIN_TIMEOUT_S
-        while self._client.membership().find(place.id) is None:
-            self._check_started(place.id)
-            if time.monotonic() > deadline:
-                why = f"{place.id} was started, but not taken in within {JOIN_TIMEOUT_S:g} s"
-                raise CommandError("add", why, exit_code=EXIT_FAILED)
-            time.sleep(POLL_S)
-        return place.id
 
     def retire(self, node_id: str) -> str:
         """Stop a node that is a member no more, and delete its data; what it said stays. Returns what was done."""
@@ -233,10 +260,11 @@ class LocalCluster:
                 "bad_request", f"{node_id} is a member still", hint=f".remove {node_id} removes it"
             )
         self._end(node_id)
-        self._forget(node_id)
+        self.forget(node_id)
         return f"{node_id} was stopped, and its data deleted"
 
-    def _forget(self, node_id: str) -> None:
+    def forget(self, node_id: str) -> None:
+        """Delete the data of a node that does not run, and is a member no more."""
         self._folder.forget(self.places, node_id)
         del self._places[node_id], self._states[node_id], self.network.nodes[node_id]
         self._processes.pop(node_id, None)
@@ -289,7 +317,7 @@ class LocalCluster:
             )
         return self._processes[node_id]
 
-    def _spawn(self, node_id: str) -> None:
+    def _spawn(self, node_id: str, settings: Mapping[str, str] | None = None) -> None:
         place = self._places[node_id]
         others = [other.http for other in self.places if other is not place]
         began = ["--join", ",".join(others)] if place.peers is None else ["--peers", place.peers]
@@ -307,7 +335,7 @@ class LocalCluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environment(),
+                env=self._environment({**self._settings, **(settings or {})}),
                 process_group=0,
             )
         except OSError as error:
@@ -321,14 +349,13 @@ class LocalCluster:
         self._states[node_id] = NodeState.RUNNING
         self._folder.write_pid(node_id, process.pid)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
         """The environment of the nodes, which has the token, because everybody on a machine may read command lines."""
-        given = {name: str(value) for name, value in self._network_settings.items() if value is not None}
-        return _environment() | {
+        return environment() | {
             "RAFTDB_DASHBOARD": self._dashboard,
             "RAFTDB_DASHBOARD_TOKEN": self._token,
             "RAFTDB_FAULT_INJECTION": "true",
-            **given,
+            **{f"RAFTDB_{name.upper()}": value for name, value in settings.items()},
         }
 
     def _check_started(self, node_id: str) -> None:
@@ -337,7 +364,7 @@ class LocalCluster:
         if code is None:
             return
         self._states[node_id] = NodeState.STOPPED
-        message = f"node {node_id} ended with {_exit_text(code)}"
+        message = f"node {node_id} ended with {exit_text(code)}"
         if self._logs_to_files:
             path = self._folder.log_path(node_id)
             lines = "".join(f"\n  {line}" for line in last_lines(path))
@@ -351,36 +378,3 @@ class LocalCluster:
         except RaftdbError:
             return None
         return status if status.id == place.id else None
-
-
-def _environment() -> dict[str, str]:
-    """The environment in which nodes import the same raftdb as this process, from any working folder."""
-    environment = dict(os.environ)
-    spec = importlib.util.find_spec("raftdb")
-    if spec is not None and spec.origin is not None:
-        root = Path(spec.origin).parent.parent
-        # The folder of installed packages is on the path anyway, and must not come before the standard library.
-        if root.name not in ("site-packages", "dist-packages"):
-            paths = [str(root), *filter(None, [environment.get("PYTHONPATH")])]
-            environment["PYTHONPATH"] = os.pathsep.join(paths)
-    return environment
-
-
-def last_lines(path: Path) -> list[str]:
-    """The last `LOG_LINES_SHOWN` lines of a log; none if it cannot be read."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(max(stream.seek(0, os.SEEK_END) - LOG_TAIL_BYTES, 0))
-            return stream.read().decode("utf-8", "replace").splitlines()[-LOG_LINES_SHOWN:]
-    except OSError:
-        return []
-
-
-def _exit_text(code: int) -> str:
-    """An exit code of `subprocess` in words; negative ones are signals."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

@@ -80,8 +80,10 @@ class NodePlace:
 class LocalFolder:
     """The folder of one local cluster. All methods raise `CommandError` with the exit code of a server."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, ports_first: Mapping[str, int] | None = None) -> None:
+        """`ports_first` are the first ports that nodes may get, by listener, as in `PORTS_FIRST`."""
         self.path = path
+        self._ports_first = ports_first or PORTS_FIRST
         self._lock: int | None = None
 
     def data_path(self, node_id: str) -> Path:
@@ -145,7 +147,7 @@ class LocalFolder:
     def create(self, count: int) -> tuple[NodePlace, ...]:
         """Choose addresses for a new cluster of `count` nodes, and write them down durably, before any node starts."""
         self._refuse_foreign()
-        nodes = _new_places([f"n{number + 1}" for number in range(count)], ())
+        nodes = _new_places([f"n{number + 1}" for number in range(count)], (), self._ports_first)
         peers = ",".join(f"{node.id}={node.http}" for node in nodes)
         nodes = tuple(replace(node, peers=peers) for node in nodes)
         self._write(nodes)
@@ -161,7 +163,7 @@ class LocalFolder:
                 f"a node that is started here cannot be called {node_id!r}",
                 hint=f"the next one is n{last + 1}",
             )
-        (place,) = _new_places([node_id], nodes)
+        (place,) = _new_places([node_id], nodes, self._ports_first)
         self._write((*nodes, place))
         return place
 
@@ -309,11 +311,13 @@ def _is_log(path: Path) -> bool:
     return path.suffix == ".log" and number_of(path.stem) > 0
 
 
-def _new_places(node_ids: Sequence[str], beside: Sequence[NodePlace]) -> tuple[NodePlace, ...]:
+def _new_places(
+    node_ids: Sequence[str], beside: Sequence[NodePlace], ports_first: Mapping[str, int]
+) -> tuple[NodePlace, ...]:
     """Nodes with these ids, on ports that are free and not those of others here, whether these run or not."""
     chosen = [parse_endpoint(address).port for node in beside for address in node.addresses]
     count, given = len(node_ids), len(chosen)
-    for first in PORTS_FIRST.values():
+    for first in (ports_first[kind] for kind in PORTS_FIRST):
         chosen += _free_ports(first, count, taken=chosen)
     return tuple(
         NodePlace(node_id, *(f"{HOST}:{port}" for port in chosen[given + number :: count]))

@@ -15,7 +15,8 @@ SEED_LIMIT = 1 << 32
 SEED_DIGITS_MAX = 19
 
 
-def _seed(text: str) -> int:
+def parse_seed(text: str) -> int:
+    """The number of a seed. Raises `ValueError` for anything else."""
     if text.isascii() and text.isdigit() and len(text) <= SEED_DIGITS_MAX:
         return int(text)
     raise ValueError(f"{text[:32]!r} is not a whole number")
@@ -31,7 +32,7 @@ def _nodes(text: str) -> int:
 @click.command("simulate", cls=Command)
 @click.option(
     "--seed",
-    type=Parsed("seed", _seed),
+    type=Parsed("seed", parse_seed),
     metavar="N",
     help="The number from which the whole run follows (default: a random one).",
 )

@@ -24,7 +24,8 @@
 * `measures`: all metrics, where each is read; `levels` walks through queues and locks for them, `exposition` makes text
   of them, and `metrics` puts these together. `figures` are plain numbers for pages, and `charts` samples of them.
 * `restore`, `recover`, `doctor`: a first data folder from a backup, a new cluster from the folder of one remaining
-  node, and the examination of a folder; no node runs in these folders meanwhile.
+  node, and the examination of a folder; `state_digest`: what a folder holds, as one number to compare. No node runs in
+  these folders meanwhile.
 
 No other part of raftdb creates its own collaborators: each is handed what it needs, here.
 """
@@ -37,5 +38,6 @@ __all__ = [
     "folder",
     "recover",
     "restore",
+    "state_digest",
 ]
 """The modules that the command line may use: a node that runs, and folders of nodes that do not."""

@@ -83,6 +83,8 @@ Considered and rejected
 """
 
 __all__ = [
+    "linearizability",
+    "serializability",
     "story",
 ]
-"""The module that the command line may use."""
+"""The modules that the command line may use."""

@@ -1,11 +1,9 @@
 """Clients that write down what they asked, when, and what came back; and the question whether that was one database.
 
-What they ask is a list that a seed alone decides (`Plan`): who takes the next command, and when, is the machine's.
-Every client sends through random nodes and follows redirects. What was surely not executed leaves no trace in the
-history; what may have been (504, a connection lost after sending) has no end: it may take effect at any later time.
-
-Searching for an order may take exponential time, so the keys change every `OPERATIONS_PER_KEY_MAX` commands. Old ones
-are still read now and then, and once at the end: what was true before a fault has to be true after it.
+What they ask is the plan of `cli.torture.registers`, and how it is checked, too. These clients know nothing but HTTP:
+every one sends through random nodes and follows redirects, repeats nothing, and has no session. What was surely not
+executed leaves no trace in the history; what may have been (504, a connection lost after sending) has no end: it may
+take effect at any later time.
 """
 
 import http.client
@@ -16,11 +14,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from raftdb.machine.counters import IncrementBy
-from raftdb.machine.editing import Append
+from cli.torture import registers
+from cli.torture.registers import WORDS, Plan, words_of
 from raftdb.machine.service import Command
-from raftdb.machine.strings import Delete, Get, Set
-from raftdb.simulation.linearizability import STEPS_MAX, Failed, Finding, Operation, Verdict, check_history
+from raftdb.machine.strings import Delete, Get
+from raftdb.simulation.linearizability import STEPS_MAX, Failed, Finding, Operation, Verdict
 from tests.e2e.raw_http import (
     NOT_EXECUTED,
     REDIRECTS_MAX,
@@ -35,70 +33,11 @@ from tests.e2e.raw_http import (
 )
 from tests.e2e.waiting import wait_for
 
-OPERATIONS_PER_KEY_MAX = 150
+__all__ = ["WORDS", "Crowd", "History", "Plan", "Recorder", "check", "read_all"]
+
 CLIENT_TIMEOUT_S = 8.0
 """Longer than a node takes to say that the outcome is unknown."""
 PAUSE_S = 0.01
-OLD_READS = 0.05
-"""Share of the commands that read a key of any generation."""
-WORDS = "words"
-"""Keys that are only appended to and read."""
-TEXT = "text"
-"""Keys that are set, appended to, read, deleted, and sometimes counted up in vain."""
-NUMBER = "number"
-"""Keys that are set to numbers, counted up and down, read and deleted."""
-KINDS = (WORDS, TEXT, NUMBER)
-
-
-class Plan:
-    """The commands of a run, in their order; safe for use by several threads."""
-
-    def __init__(self, seed: str) -> None:
-        self.keys: list[bytes] = []
-        """All keys, in the order of their first use."""
-        self._random = random.Random(seed)
-        self._lock = threading.Lock()
-        self._number = 0
-        self._generation = dict.fromkeys(KINDS, 0)
-        self._used = dict.fromkeys(KINDS, OPERATIONS_PER_KEY_MAX)
-
-    def next(self) -> Command:
-        """The next command."""
-        with self._lock:
-            self._number += 1
-            return self._choose()
-
-    def _choose(self) -> Command:
-        """Some command on a key of now; the number of the command makes its value unlike any other."""
-        chance = self._random.random
-        if self.keys and chance() < OLD_READS:
-            return Get(self._random.choice(self.keys))
-        kind = self._random.choice(KINDS)
-        key = self._key(kind)
-        value = f"{self._number};".encode()
-        share = chance()
-        if share < 0.4:
-            return Get(key)
-        if kind == WORDS:
-            return Append(key, value)
-        if share < 0.5:
-            return Delete(key)
-        if kind == TEXT:
-            if share < 0.53:
-                return IncrementBy(key, 1)
-            return Set(key, value) if share < 0.75 else Append(key, value)
-        if share < 0.65:
-            # Far enough apart that counting never leads from one to another.
-            return Set(key, b"%d" % (self._number * 1_000_000))
-        return IncrementBy(key, 1)
-
-    def _key(self, kind: str) -> bytes:
-        if self._used[kind] >= OPERATIONS_PER_KEY_MAX:
-            self._generation[kind] += 1
-            self._used[kind] = 0
-            self.keys.append(b"%s-%d" % (kind.encode(), self._generation[kind]))
-        self._used[kind] += 1
-        return b"%s-%d" % (kind.encode(), self._generation[kind])
 
 
 class History:
@@ -233,22 +172,6 @@ def read_all(addresses: Sequence[str], history: History, keys: Sequence[bytes]) 
     recorder.close()
 
 
-def words_of(command: Command) -> tuple[str, ...]:
-    """The command as a person would type it."""
-    match command:
-        case Get(key):
-            return "get", key.decode()
-        case Set(key, value):
-            return "set", key.decode(), value.decode()
-        case Append(key, value):
-            return "append", key.decode(), value.decode()
-        case Delete(key):
-            return "del", key.decode()
-        case IncrementBy(key, 1):
-            return "incr", key.decode()
-    raise AssertionError(command)
-
-
 def result_of(command: Command, result: Any) -> Any:
     """The answer as the machine gave it: values are bytes, in JSON they are text like a status."""
     if isinstance(command, Get | Delete) and isinstance(result, str):
@@ -261,76 +184,10 @@ def check(operations: Sequence[Operation], *, steps_max: int = STEPS_MAX) -> tup
 
     A key whose search ran out of `steps_max` is a problem too: nothing is known of it.
     """
-    findings = check_history(settled(operations), steps_max=steps_max)
-    problems = [
-        f"{finding.key.decode()}: {finding.verdict} ({finding.operations} operations, {finding.steps} steps); "
-        f"unexplained: {finding.unexplained}"
+    findings, problems = registers.check(operations, steps_max=steps_max)
+    undecided = [
+        f"{finding.key.decode()}: {finding.verdict} ({finding.operations} operations, {finding.steps} steps)"
         for finding in findings
-        if finding.verdict is not Verdict.LINEARIZABLE
+        if finding.verdict is Verdict.UNKNOWN
     ]
-    appends: dict[bytes, list[Operation]] = {}
-    for operation in operations:
-        if isinstance(operation.command, Append) and operation.command.key.startswith(WORDS.encode()):
-            appends.setdefault(operation.command.key, []).append(operation)
-    for key in sorted(appends):
-        problems += check_words(key, appends[key], last_value(key, operations))
-    return findings, problems
-
-
-def settled(operations: Sequence[Operation]) -> list[Operation]:
-    """The operations without the appends of unknown outcome that the last read shows never to have happened.
-
-    Only of keys that nobody sets or deletes can that be said. It makes the search shorter, and no less strict: whoever
-    saw such a word has no explanation left.
-    """
-    words = {
-        operation.command.key
-        for operation in operations
-        if isinstance(operation.command, Append) and operation.command.key.startswith(WORDS.encode())
-    }
-    values = {key: last_value(key, operations) for key in sorted(words)}
-    return [
-        operation
-        for operation in operations
-        if operation.returned is not None
-        or not isinstance(operation.command, Append)
-        or operation.command.key not in values
-        or operation.command.value in values[operation.command.key]
-    ]
-
-
-def last_value(key: bytes, operations: Sequence[Operation]) -> bytes:
-    """What the read of `key` that began last has found."""
-    reads = [
-        operation
-        for operation in operations
-        if operation.command == Get(key) and operation.returned is not None
-    ]
-    assert reads, f"{key!r} was never read"
-    value = max(reads, key=lambda operation: operation.invoked).result
-    assert isinstance(value, bytes)
-    return value
-
-
-def check_words(key: bytes, appends: Sequence[Operation], value: bytes) -> list[str]:
-    """Every acknowledged word stands in `value` exactly once, no word behind one that was sent after its answer."""
-    name = key.decode()
-    by_word = {append.command.value: append for append in appends if isinstance(append.command, Append)}
-    words = [word + b";" for word in value.split(b";")[:-1]]
-    problems = []
-    if lost := sorted(
-        word for word, append in by_word.items() if append.returned is not None and word not in words
-    ):
-        problems.append(f"{name}: acknowledged, and lost: {lost[:10]}")
-    if strange := sorted(set(words) - set(by_word)):
-        problems.append(f"{name}: nobody wrote {strange[:10]}")
-    if len(words) != len(set(words)):
-        problems.append(f"{name}: a word was appended twice")
-    latest = -1
-    for word in words:
-        if word in by_word:
-            returned = by_word[word].returned
-            if returned is not None and returned < latest:
-                problems.append(f"{name}: {word!r} stands behind a word that was sent after its answer")
-            latest = max(latest, by_word[word].invoked)
-    return problems
+    return findings, [*undecided, *(problem.text for problem in problems)]

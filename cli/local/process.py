@@ -1,0 +1,42 @@
+"""What a node's process begins with, and what is left of it: its environment, its log, and how it ended."""
+
+import importlib.util
+import os
+import signal
+from pathlib import Path
+
+LOG_LINES_SHOWN = 15
+LOG_TAIL_BYTES = 16 * 1024
+
+
+def environment() -> dict[str, str]:
+    """The environment in which nodes import the same raftdb as this process, from any working folder."""
+    environment = dict(os.environ)
+    spec = importlib.util.find_spec("raftdb")
+    if spec is not None and spec.origin is not None:
+        root = Path(spec.origin).parent.parent
+        # The folder of installed packages is on the path anyway, and must not come before the standard library.
+        if root.name not in ("site-packages", "dist-packages"):
+            paths = [str(root), *filter(None, [environment.get("PYTHONPATH")])]
+            environment["PYTHONPATH"] = os.pathsep.join(paths)
+    return environment
+
+
+def last_lines(path: Path) -> list[str]:
+    """The last `LOG_LINES_SHOWN` lines of a log; none if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(stream.seek(0, os.SEEK_END) - LOG_TAIL_BYTES, 0))
+            return stream.read().decode("utf-8", "replace").splitlines()[-LOG_LINES_SHOWN:]
+    except OSError:
+        return []
+
+
+def exit_text(code: int) -> str:
+    """An exit code of `subprocess` in words; negative ones are signals."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
