@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.forked import Process, fork_node
 from tests.e2e.raw_http import Client, NotSent, Response, ask
 from tests.e2e.waiting import LIMIT_S, wait_for
 
@@ -72,7 +73,9 @@ def run_cli(
 class Node:
     """One node: its address, its folder, its log file, and its process while there is one."""
 
-    def __init__(self, name: str, port: int, folder: Path, peers: str | None) -> None:
+    def __init__(
+        self, name: str, port: int, folder: Path, peers: str | None, *, as_program: bool = False
+    ) -> None:
         self.name = name
         self.address = f"127.0.0.1:{port}"
         self.data = folder / name
@@ -82,7 +85,9 @@ class Node:
         """Addresses of a running cluster that this node asks to take it in."""
         self.environment: dict[str, str] = {}
         """Settings of raftdb that every start of this node gets."""
-        self.process: subprocess.Popen[bytes] | None = None
+        self.as_program = as_program
+        """Whether each start is one of Python, and not a copy of a process that has loaded raftdb (`forked`)."""
+        self.process: Process | None = None
 
     def arguments(self) -> list[str]:
         """What follows `raftdb serve`."""
@@ -102,12 +107,17 @@ class Node:
         limit that it cannot raise."""
         assert not self.is_running, f"{self.name} runs already"
         serve = ["serve", *(arguments or self.arguments()), *more]
+        settings = {**self.environment, **(extra or {})}
+        assert all(name.startswith("RAFTDB_") for name in settings), settings
         limited = [] if open_files is None else ["sh", "-c", f'ulimit -n {open_files} && exec "$0" "$@"']
         with self.log.open("ab") as log:
+            if not self.as_program and tuple(module) == ("raftdb",) and not limited:
+                self.process = fork_node(serve, ROOT, clean_environment(settings), log)
+                return
             self.process = subprocess.Popen(
                 [*limited, sys.executable, "-m", *module, *serve],
                 cwd=ROOT,
-                env=clean_environment({**self.environment, **(extra or {})}),
+                env=clean_environment(settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -191,19 +201,23 @@ class Node:
 class Cluster:
     """Nodes that know each other from a fixed first list, and nodes that join and go later."""
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, names: Sequence[str], *, as_programs: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self._as_programs = as_programs
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         peers = ",".join(f"{name}=127.0.0.1:{port}" for name, port in ports.items())
-        self.nodes = {name: Node(name, port, folder, peers) for name, port in ports.items()}
+        self.nodes = {name: self._node(name, port, peers) for name, port in ports.items()}
         self._ever: list[Node] = list(self.nodes.values())
         """Every node that was made: also one that is not a member yet, or no more."""
         self._clients: list[Client] = []
 
+    def _node(self, name: str, port: int, peers: str | None) -> Node:
+        return Node(name, port, self.folder, peers, as_program=self._as_programs)
+
     def new_node(self, name: str) -> Node:
         """A node that will ask the present ones to take it in; not started, and not one of `nodes` yet."""
-        node = Node(name, free_ports(1)[0], self.folder, None)
+        node = self._node(name, free_ports(1)[0], None)
         node.join = ",".join(f"http://{address}" for address in self.addresses)
         self._ever.append(node)
         return node

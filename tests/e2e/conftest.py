@@ -14,12 +14,14 @@ _clusters: list[Cluster] = []
 
 
 @pytest.fixture
-def new_cluster(tmp_path: Path) -> Iterator[NewCluster]:
+def new_cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NewCluster]:
     """Makes clusters, `new_cluster(3)` or `new_cluster(3, "other")`: n1, n2, ... Not started. Nothing is left."""
     mine: list[Cluster] = []
+    as_programs = request.node.get_closest_marker("as_programs") is not None
 
     def make(size: int, folder: str = "cluster") -> Cluster:
-        cluster = Cluster(tmp_path / folder, [f"n{number}" for number in range(1, size + 1)])
+        names = [f"n{number}" for number in range(1, size + 1)]
+        cluster = Cluster(tmp_path / folder, names, as_programs=as_programs)
         mine.append(cluster)
         _clusters.append(cluster)
         return cluster

@@ -16,6 +16,8 @@ from tests.e2e.cluster import Cluster, Node, run_cli
 from tests.e2e.conftest import NewCluster
 from tests.e2e.waiting import wait_for
 
+pytestmark = pytest.mark.as_programs
+
 EXIT_CONFIGURATION = 2
 EXIT_ADDRESS_IN_USE = 3
 EXIT_FOLDER = 4

@@ -12,6 +12,8 @@ from tests.e2e.load import load_on
 from tests.e2e.raw_http import command_body
 from tests.e2e.waiting import wait_for
 
+pytestmark = pytest.mark.as_programs
+
 START_LINES_MAX = 8
 STOP_LIMIT_S = 10.0
 GRACE_S = 5.0
