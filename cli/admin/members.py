@@ -12,7 +12,7 @@ from cli.console.output import Output
 from raftdb.client.addresses import parse_member_address
 from raftdb.client.model import Member, Membership
 from raftdb.client.sync_client import Client
-from raftdb.errors import LeaderHint
+from raftdb.errors import LeaderHint, RaftdbError
 
 POLL_S = 0.25
 NOTICE_S = 1.0
@@ -46,13 +46,24 @@ def replace(client: Client, output: Output, old: str, new: str, address: str) ->
         known = ", ".join(member.id for member in before.members)
         message = f"{old} is not a member: {known} are"
         raise CommandError("cluster replace", message, exit_code=EXIT_CONFLICT, code="conflict")
-    known_new = before.find(new)
-    if known_new is None or known_new.http != parse_member_address(address):
-        add(client, output, new, address)
-    elif not known_new.voter:
+    if _is_at(before, new, address):
         follow(client, output, before, new)
+    else:
+        try:
+            add(client, output, new, address)
+        except RaftdbError as error:
+            # It may have joined by itself in between, and then it is what was asked for.
+            now = client.membership() if error.code == "conflict" else before
+            if not _is_at(now, new, address):
+                raise
+            follow(client, output, now, new)
     output.notice(f"{new} is a voter; {old} is removed now")
     return client.remove_member(old)
+
+
+def _is_at(membership: Membership, node_id: str, address: str) -> bool:
+    member = membership.find(node_id)
+    return member is not None and member.http == parse_member_address(address)
 
 
 def follow(

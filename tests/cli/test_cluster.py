@@ -168,6 +168,36 @@ def test_a_new_node_that_has_joined_by_itself_is_not_added_again(
     assert "POST" not in [method for method, _ in leader.requests]
 
 
+@pytest.mark.parametrize("voter", [True, False])
+def test_a_new_node_that_joins_by_itself_meanwhile_takes_the_place(
+    cluster: FakeCluster, cli: Cli, voter: bool
+) -> None:
+    """It is no member when the command looks, and one when the command adds it."""
+    leader = cluster.nodes[1]
+    joined = body_of(member("n3"), member("n4", voter=voter))
+    rest = [] if voter else [Canned(body=body_of(member("n3"), member("n4")))]
+    leader.script += [
+        Canned(body=body_of(member("n3"))),
+        error(409, "conflict", "n4 is a member already: a voter at 127.0.0.1:8004"),
+        Canned(body=joined),
+        *rest,
+        Canned(body=body_of(member("n4"), removed=["n3"])),
+    ]
+    code, out, errors = cli("replace", "n3", "n4", "127.0.0.1:8004")
+    assert (code, out) == (0, "members\tn4\nremoved\tn3\n"), errors
+
+
+def test_a_new_node_that_is_elsewhere_takes_no_place(cluster: FakeCluster, cli: Cli) -> None:
+    leader = cluster.nodes[1]
+    refused = error(409, "conflict", "n4 is a member already: a voter at 127.0.0.1:8004")
+    members = Canned(body=body_of(member("n3"), member("n4")))
+    leader.script += [members, refused, members]
+    code, _, errors = cli("replace", "n3", "n4", "127.0.0.1:9999")
+    assert code == 5
+    assert "n4 is a member already" in errors
+    assert "DELETE" not in [method for method, _ in leader.requests]
+
+
 def test_who_replaces_a_node_that_is_not_there_adds_nothing(cluster: FakeCluster, cli: Cli) -> None:
     cluster.nodes[1].script.append(Canned(body=body_of(member("n1"))))
     code, _, errors = cli("replace", "n3", "n4", "127.0.0.1:8004")
