@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Unpack, overload
 
 from raftdb.client import service_methods as methods
 from raftdb.client.async_io import sleep
@@ -23,7 +23,7 @@ from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_byt
 from raftdb.client.http1 import Interrupted
 from raftdb.client.leases import Lease, now_ms
 from raftdb.client.methods import integer, status_only
-from raftdb.client.service_methods import Delivery, Put
+from raftdb.client.service_methods import Delivery, Put, PutManyOptions, PutOptions
 from raftdb.client.stopping import Stop
 from raftdb.errors import OutcomeUnknown, RequestRefused, SessionExpired, Unavailable
 from raftdb.limits import WAIT_MS_MAX
@@ -59,13 +59,7 @@ class AsyncQueue(Generic[V]):
     async def put(
         self,
         value: Text,
-        *,
-        delay: Lifetime | None = None,
-        dedup: Text | None = None,
-        unique: Text | None = None,
-        group: Text | None = None,
-        priority: int | None = None,
-        ttl: Lifetime | None = None,
+        **options: Unpack[PutOptions],
     ) -> Put:
         """Put a message; returns its id, and whether it is new.
 
@@ -76,30 +70,17 @@ class AsyncQueue(Generic[V]):
 
         Raises `QueueFull`, and `RaftdbError`.
         """
-        arguments = methods.put_arguments(
-            self._name,
-            value,
-            delay=delay,
-            dedup=dedup,
-            unique=unique,
-            group=group,
-            priority=priority,
-            ttl=ttl,
-        )
+        arguments = methods.put_arguments(self._name, value, options)
         return await self._db._run(methods.put(arguments))
 
     async def put_many(
         self,
         values: Iterable[Text],
-        *,
-        delay: Lifetime | None = None,
-        group: Text | None = None,
-        priority: int | None = None,
-        ttl: Lifetime | None = None,
+        **options: Unpack[PutManyOptions],
     ) -> list[Put]:
-        """Put several messages in order, all of them or, if that fails, none. For the options see `put`."""
-        put = partial(methods.put_arguments, self._name, delay=delay, group=group, priority=priority, ttl=ttl)
-        several = [put(value) for value in values]
+        """Put several messages in order, all of them or, if that fails, none. For the options see `put`, of which this
+        has `delay`, `group`, `priority` and `ttl`."""
+        several = [methods.put_many_arguments(self._name, value, options) for value in values]
         return await self._db._run(methods.put_many(several)) if several else []
 
     async def pop(self, *, wait: Lifetime = 0) -> V | None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar, Unpack
 
 from raftdb.client.answers import in_form
 from raftdb.client.buffer import answer, is_read
@@ -24,7 +24,7 @@ from raftdb.client.given import (
 )
 from raftdb.client.methods import LINEARIZABLE, Condition, increment, see, set_arguments
 from raftdb.client.model import Value
-from raftdb.client.service_methods import put_arguments
+from raftdb.client.service_methods import PutOptions, put_arguments
 from raftdb.client.transaction import QUEUED, Ending, TransactionState
 from raftdb.commands.spec import COMMANDS
 from raftdb.errors import Conflict, RaftdbError, Unavailable
@@ -150,26 +150,10 @@ class AsyncTransaction(TransactionState[V]):
         self,
         queue: Text,
         value: Text,
-        *,
-        delay: Lifetime | None = None,
-        dedup: Text | None = None,
-        unique: Text | None = None,
-        group: Text | None = None,
-        priority: int | None = None,
-        ttl: Lifetime | None = None,
+        **options: Unpack[PutOptions],
     ) -> None:
         """Put a message into a queue. For the options see `raftdb.client.sync_queues.Queue.put`."""
-        arguments = put_arguments(
-            to_bytes(queue),
-            value,
-            delay=delay,
-            dedup=dedup,
-            unique=unique,
-            group=group,
-            priority=priority,
-            ttl=ttl,
-        )
-        self._write("enqueue", *arguments)
+        self._write("enqueue", *put_arguments(to_bytes(queue), value, options))
 
     async def execute(self, name: str, arguments: Iterable[Text] = ()) -> Value:
         """Execute any command that a transaction can hold. Returns the result of a read, or `QUEUED` for a write, which

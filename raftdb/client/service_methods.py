@@ -6,7 +6,7 @@ routed like reads, because to send them twice does no harm.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypedDict, TypeVar, cast
 
 from raftdb.client.flow import Method
 from raftdb.client.given import Form, Lifetime, Text, V, as_bytes, milliseconds, to_bytes, whole
@@ -116,24 +116,55 @@ def renewal(batch: Batch) -> Method[int]:
     )
 
 
-def put_arguments(
-    queue: bytes,
-    value: Text,
-    *,
-    delay: Lifetime | None = None,
-    dedup: Text | None = None,
-    unique: Text | None = None,
-    group: Text | None = None,
-    priority: int | None = None,
-    ttl: Lifetime | None = None,
-) -> list[bytes]:
-    """The arguments of `enqueue`. Raises `TypeError`, and `RequestRefused` for a time that is none."""
+class PutManyOptions(TypedDict, total=False):
+    """How messages are put. `delay`: they are visible only after that time, in seconds or as a `timedelta`. `group`:
+    messages of a group are handed out strictly in order, one at a time. `priority`: 9 comes before 0, which is the
+    default. `ttl`: they expire if they were not received by then. None is as if it was left out."""
+
+    delay: Lifetime | None
+    group: Text | None
+    priority: int | None
+    ttl: Lifetime | None
+
+
+class PutOptions(PutManyOptions, total=False):
+    """How one message is put. `dedup`: nothing is put if the queue has seen this id within its window. `unique`: nor
+    while a message of this id waits; once it was received another may be put."""
+
+    dedup: Text | None
+    unique: Text | None
+
+
+_PUT_WORDS: dict[str, Callable[[Any], bytes]] = {
+    "delay": lambda time: in_seconds(milliseconds(time)),
+    "ttl": lambda time: in_seconds(milliseconds(time)),
+    "dedup": to_bytes,
+    "unique": to_bytes,
+    "group": to_bytes,
+    "priority": lambda number: b"%d" % whole(number, "a priority"),
+}
+"""How each option is sent, in the order in which they are."""
+
+
+def put_arguments(queue: bytes, value: Text, options: PutOptions) -> list[bytes]:
+    """The arguments of `enqueue`. Raises `TypeError`, also for an option that there is not, and `RequestRefused` for a
+    time that is none."""
+    unknown = sorted(options.keys() - _PUT_WORDS.keys())
+    if unknown:
+        raise TypeError(f"there is no option {unknown[0]!r}: a message is put with {', '.join(_PUT_WORDS)}")
     words = [queue, to_bytes(value)]
-    for name, time in ((b"DELAY", delay), (b"TTL", ttl)):
-        words += [] if time is None else [name, in_seconds(milliseconds(time))]
-    for name, word in ((b"DEDUP", dedup), (b"UNIQUE", unique), (b"GROUP", group)):
-        words += [] if word is None else [name, to_bytes(word)]
-    return [*words, *([] if priority is None else [b"PRIORITY", b"%d" % whole(priority, "a priority")])]
+    for name, word_of in _PUT_WORDS.items():
+        given = options.get(name)
+        words += [] if given is None else [name.upper().encode(), word_of(given)]
+    return words
+
+
+def put_many_arguments(queue: bytes, value: Text, options: PutManyOptions) -> list[bytes]:
+    """The arguments of `enqueue` for one of several messages. Raises as `put_arguments`."""
+    for name in ("dedup", "unique"):
+        if name in options:
+            raise TypeError(f"several messages cannot have one {name!r}")
+    return put_arguments(queue, value, cast(PutOptions, options))
 
 
 def put(arguments: Sequence[bytes]) -> Method[Put]:

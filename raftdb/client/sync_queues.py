@@ -14,14 +14,14 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Unpack, overload
 
 from raftdb.client import service_methods as methods
 from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes, wait_milliseconds, whole
 from raftdb.client.http1 import Interrupted
 from raftdb.client.leases import Lease, now_ms
 from raftdb.client.methods import integer, status_only
-from raftdb.client.service_methods import Delivery, Put
+from raftdb.client.service_methods import Delivery, Put, PutManyOptions, PutOptions
 from raftdb.client.stopping import Stop
 from raftdb.client.sync_io import sleep
 from raftdb.client.sync_jobs import Job
@@ -57,17 +57,7 @@ class Queue(Generic[V]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
-    def put(
-        self,
-        value: Text,
-        *,
-        delay: Lifetime | None = None,
-        dedup: Text | None = None,
-        unique: Text | None = None,
-        group: Text | None = None,
-        priority: int | None = None,
-        ttl: Lifetime | None = None,
-    ) -> Put:
+    def put(self, value: Text, **options: Unpack[PutOptions]) -> Put:
         """Put a message; returns its id, and whether it is new.
 
         `delay`: it is visible only after that time, in seconds or as a `timedelta`. `dedup`: nothing is put if the
@@ -77,30 +67,13 @@ class Queue(Generic[V]):
 
         Raises `QueueFull`, and `RaftdbError`.
         """
-        arguments = methods.put_arguments(
-            self._name,
-            value,
-            delay=delay,
-            dedup=dedup,
-            unique=unique,
-            group=group,
-            priority=priority,
-            ttl=ttl,
-        )
+        arguments = methods.put_arguments(self._name, value, options)
         return self._db._run(methods.put(arguments))
 
-    def put_many(
-        self,
-        values: Iterable[Text],
-        *,
-        delay: Lifetime | None = None,
-        group: Text | None = None,
-        priority: int | None = None,
-        ttl: Lifetime | None = None,
-    ) -> list[Put]:
-        """Put several messages in order, all of them or, if that fails, none. For the options see `put`."""
-        put = partial(methods.put_arguments, self._name, delay=delay, group=group, priority=priority, ttl=ttl)
-        several = [put(value) for value in values]
+    def put_many(self, values: Iterable[Text], **options: Unpack[PutManyOptions]) -> list[Put]:
+        """Put several messages in order, all of them or, if that fails, none. For the options see `put`, of which this
+        has `delay`, `group`, `priority` and `ttl`."""
+        several = [methods.put_many_arguments(self._name, value, options) for value in values]
         return self._db._run(methods.put_many(several)) if several else []
 
     def pop(self, *, wait: Lifetime = 0) -> V | None:

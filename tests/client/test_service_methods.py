@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from raftdb.client import sync_queues
-from raftdb.client.service_methods import Delivery, nack
+from raftdb.client.service_methods import Delivery, nack, put_arguments, put_many_arguments
 from raftdb.client.sync_client import Client
 from raftdb.client.sync_queues import Queue
 from raftdb.limits import MESSAGE_ERROR_BYTES_MAX
@@ -48,3 +48,25 @@ def test_deliveries_that_were_handed_out_too_long_ago_are_given_back(monkeypatch
     receive, extended, *given_back = client.sent
     assert (receive[0], extended[0]) == ("receive", "extend")
     assert given_back == [["nack", "q", receipt, "FREE"] for receipt in ("1-0-1", "2-0-1")]
+
+
+def test_the_options_of_a_message_are_sent_in_their_words_and_what_is_none_is_left_out() -> None:
+    assert put_arguments(b"mail", "v", {"priority": 9, "delay": 0.25, "dedup": "m-1", "group": None}) == [
+        b"mail",
+        b"v",
+        b"DELAY",
+        b"0.250",
+        b"DEDUP",
+        b"m-1",
+        b"PRIORITY",
+        b"9",
+    ]
+
+
+def test_an_option_that_there_is_not_is_refused() -> None:
+    unknown: Any = {"delays": 1}
+    with pytest.raises(TypeError, match="'delays'"):
+        put_arguments(b"mail", "v", unknown)
+    of_one: Any = {"dedup": "m-1"}
+    with pytest.raises(TypeError, match="'dedup'"):
+        put_many_arguments(b"mail", "v", of_one)
