@@ -250,6 +250,16 @@ def behind(prefix: bytes) -> bytes:
     return stripped[:-1] + bytes((stripped[-1] + 1,))
 
 
+def page_behind(
+    view: KeyValueView, prefix: bytes, after: bytes | None, limit: int, *, length: int | None = None
+) -> list[tuple[bytes, bytes]]:
+    """Up to `limit` names under a prefix that come after `after` (None: from the first), in order, each with its record
+    or the first `length` bytes of that. Fewer than `limit` are the last."""
+    first = prefix if after is None else prefix + after + b"\0"
+    pairs = view.scan(first, behind(prefix), limit=limit, length=length)
+    return [(key[len(prefix) :], record) for key, record in pairs]
+
+
 def _checked(text: bytes) -> bytes:
     if len(text) > KEY_BYTES_MAX:
         raise ReplyError("prefix is too long", hint=f"a key has at most {KEY_BYTES_MAX} bytes")

@@ -8,13 +8,13 @@ that comes and goes cannot be read; of those that are only kept the latest `STIC
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import Any, Literal, Protocol
 
 from raftdb.errors import RaftdbError
-from raftdb.machine.locks.levels import LockLevels, ReadLockLevels
+from raftdb.machine.locks.levels import LockLevel, ReadLockLevels
 from raftdb.machine.queues.levels import QueueLevel, ReadQueueLevels
 from raftdb.machine.service import Query
 
@@ -78,9 +78,8 @@ class LevelsReader:
         kept: dict[bytes, QueueLevel] = {}
         oldest: list[QueueLevel] = []
         longest: list[QueueLevel] = []
-        after: bytes | None = None
-        while True:
-            page: list[QueueLevel] = await self._page(ReadQueueLevels(after, PAGE_LENGTH))
+        page: list[QueueLevel]
+        async for page in self._pages(ReadQueueLevels):
             for level in page:
                 levels.visible += level.visible
                 levels.in_flight += level.in_flight
@@ -91,21 +90,22 @@ class LevelsReader:
             levels.queues += len(page)
             oldest = nlargest(LISTED_MAX, oldest + page, key=lambda level: level.oldest_ms)
             longest = nlargest(LISTED_MAX, longest + page, key=lambda level: level.visible + level.in_flight)
-            if len(page) < PAGE_LENGTH:
-                break
-            after = page[-1].name
         levels.listed = self._listed({level.name: level for level in (*oldest, *longest)}, kept)
-        place: bytes | None = None
-        while True:
-            locks: LockLevels = await self._page(ReadLockLevels(place, PAGE_LENGTH))
-            levels.held += locks.held
-            levels.waiting += locks.waiting
-            place = locks.last
-            if place is None:
-                return levels
+        locks: list[LockLevel]
+        async for locks in self._pages(ReadLockLevels):
+            levels.held += sum(lock.held for lock in locks)
+            levels.waiting += sum(lock.waiting for lock in locks)
+        return levels
 
-    async def _page(self, query: Query) -> Any:
-        return (await self._execute(query, consistency="stale")).value
+    async def _pages(self, read: Callable[[bytes | None, int], Query]) -> AsyncIterator[Any]:
+        """The pages of what `read` reads behind a name, each a list of levels."""
+        after: bytes | None = None
+        while True:
+            page = (await self._execute(read(after, PAGE_LENGTH), consistency="stale")).value
+            yield page
+            if len(page) < PAGE_LENGTH:
+                return
+            after = page[-1].name
 
     def _listed(self, now: dict[bytes, QueueLevel], kept: dict[bytes, QueueLevel]) -> dict[bytes, QueueLevel]:
         """The levels to show: those of `now`, and of `kept` those that were among them not long ago."""

@@ -7,32 +7,29 @@ from raftdb.machine.keyspace import LOCK_PREFIX
 from raftdb.machine.layer import KeyValueView
 from raftdb.machine.locks.records import unpack_lock
 from raftdb.machine.reply import Result
-from raftdb.machine.scanning import behind
+from raftdb.machine.scanning import page_behind
 from raftdb.machine.service import Query
 
 
-class LockLevels(NamedTuple):
-    """Of the locks of a page: the last name (None: no lock follows), how many owners hold one, and how many wait."""
+class LockLevel(NamedTuple):
+    """How many owners hold a lock, and how many wait for it."""
 
-    last: bytes | None
+    name: bytes
     held: int
     waiting: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLockLevels(Query):
-    """Read the levels of up to `limit` locks whose names come after `after` (None: from the first)."""
+    """Read the levels of up to `limit` locks whose names come after `after` (None: from the first), in order."""
 
     after: bytes | None
     limit: int
 
 
 def read_lock_levels(view: KeyValueView, query: ReadLockLevels) -> Result:
-    """Answer `LockLevels`. Leases that are over and were not swept yet count as held."""
-    first = LOCK_PREFIX if query.after is None else LOCK_PREFIX + query.after + b"\0"
-    pairs = view.scan(first, behind(LOCK_PREFIX), limit=query.limit)
-    locks = [unpack_lock(record) for _, record in pairs]
-    last = pairs[-1][0][len(LOCK_PREFIX) :] if len(pairs) == query.limit else None
-    return Result(
-        LockLevels(last, sum(lock.holders for lock in locks), sum(lock.waiting for lock in locks)), None
-    )
+    """Answer a list of `LockLevel`; one that is shorter than `limit` is the last. Leases that are over and were not
+    swept yet count as held."""
+    page = page_behind(view, LOCK_PREFIX, query.after, query.limit)
+    locks = [(name, unpack_lock(record)) for name, record in page]
+    return Result([LockLevel(name, lock.holders, lock.waiting) for name, lock in locks], None)

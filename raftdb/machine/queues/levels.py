@@ -13,7 +13,7 @@ from raftdb.machine.layer import KeyValueView
 from raftdb.machine.queues import line
 from raftdb.machine.queues.records import load_queue
 from raftdb.machine.reply import Result
-from raftdb.machine.scanning import behind
+from raftdb.machine.scanning import page_behind
 from raftdb.machine.service import Query
 
 
@@ -38,11 +38,10 @@ class ReadQueueLevels(Query):
 
 def read_queue_levels(view: KeyValueView, query: ReadQueueLevels) -> Result:
     """Answer a list of `QueueLevel`; one that is shorter than `limit` is the last."""
-    first = QUEUE_PREFIX if query.after is None else QUEUE_PREFIX + query.after + b"\0"
     clock_ms = read_clock(view)
     levels: list[QueueLevel] = []
-    for key, _ in view.scan(first, behind(QUEUE_PREFIX), limit=query.limit, length=0):
-        queue = load_queue(view, key[len(QUEUE_PREFIX) :])
+    for name, _ in page_behind(view, QUEUE_PREFIX, query.after, query.limit, length=0):
+        queue = load_queue(view, name)
         if queue is None:
             continue
         since_ms = min((waiting.since_ms for waiting in line.fronts(view, queue)), default=clock_ms)
