@@ -7,6 +7,7 @@ checked.
       +-- Nodes (nodes)         processes of a `cli.local` cluster: started, killed, paused, taken in, removed
       +-- Nemesis (nemesis)     a thread: chooses a fault now and then, and undoes each
       |      +-- Faults (faults)       the table of the kinds, and what undoes each
+      |      +-- Links (links)         those of the network
       +-- Observer (observer)   a thread: asks every node for its status, sees terms and leaders
       +-- Crowd (crowd)         the clients of a round, a thread each (workload)
       |      +-- registers     single commands on keys: linearizable

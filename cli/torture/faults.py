@@ -14,6 +14,8 @@
 | add | one more node, which asks to be taken in |
 | remove | a member is removed, sometimes the leader, as long as there are more than at first |
 | replace | one more node, and once it votes a member is removed |
+
+The faults of the network are in `links`.
 """
 
 import random

@@ -16,6 +16,7 @@ from cli.torture.crowd import Crowd
 from cli.torture.evidence import Evidence
 from cli.torture.faults import Faults
 from cli.torture.journal import Journal
+from cli.torture.links import Links
 from cli.torture.lists import Lists
 from cli.torture.locks import Locks
 from cli.torture.nemesis import Nemesis
@@ -67,9 +68,10 @@ class Run:
         self._nodes = Nodes(self._evidence.nodes, plan.nodes, plan.settings, self._journal)
         self._observer = Observer(lambda: self._nodes.places)
         self._recorder = Recorder()
-        faults = Faults(self._nodes, self._observer, self._connect)
+        self._links = Links(self._nodes, self._journal)
+        faults = Faults(self._nodes, self._observer, self._connect).table()
         self._nemesis = Nemesis(
-            faults.table(),
+            (*faults, *self._links.table()),
             str(plan.seed),
             self._journal,
             harmed_max=lambda: (len(self._nodes.ids) - 1) // 2,
@@ -188,6 +190,7 @@ class Run:
 
     def _settle(self, members: Collection[str] | None) -> None:
         self._nodes.look()
+        self._links.heal()
         if members is not None:
             self._nodes.settle(members)
         self._progress.show(self._line)

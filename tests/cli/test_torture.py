@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from cli.torture.agreement import agreed_index
 from cli.torture.bank import Bank
 from cli.torture.evidence import Evidence
 from cli.torture.journal import Journal
+from cli.torture.links import Links
 from cli.torture.lists import Lists
 from cli.torture.locks import Grant, Locks, Write
 from cli.torture.nemesis import Fault, Nemesis, Strike
@@ -425,3 +426,68 @@ def test_what_makes_no_sense_is_refused(
 ) -> None:
     assert run(["torture", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+class _Network:
+    """The network of nodes of which n3 does not answer while `is_deaf`; notes what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+        self.is_deaf = False
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def tell(*arguments: object) -> None:
+            self.told.append((name, *arguments))
+            if self.is_deaf:
+                raise Unavailable("no_leader", "n3: no answer")
+
+        return tell
+
+
+class _Nodes:
+    def __init__(self) -> None:
+        self.ids = ("n1", "n2", "n3")
+        self.network = _Network()
+
+    @property
+    def cluster(self) -> "_Nodes":
+        return self
+
+    def runs(self, node_id: str) -> bool:
+        return node_id != "n2"
+
+
+class TestLinks:
+    def links(self, tmp_path: Path) -> tuple[Links, _Network, dict[str, Fault], Journal]:
+        nodes, journal = _Nodes(), Journal(tmp_path / "log")
+        links = Links(cast(Any, nodes), journal)
+        return links, nodes.network, {fault.name: fault for fault in links.table()}, journal
+
+    def test_cuts_are_between_nodes_that_run_and_are_healed(self, tmp_path: Path) -> None:
+        _, network, faults, journal = self.links(tmp_path)
+        for seed in range(20):
+            strike = faults["cut"].strike(random.Random(seed), 1.0)
+            assert strike is not None
+            assert strike.heal is not None
+            strike.heal()
+            (cut, *directions), *healing = network.told
+            assert cut == "cut"
+            assert {end for direction in cast(Any, directions) for end in direction} == {"n1", "n3"}
+            assert healing == [("heal",), ("set", "none"), ("set_clients", "none")]
+            network.told.clear()
+        journal.close()
+
+    def test_what_could_not_be_healed_is_tried_again_before_the_next_fault(self, tmp_path: Path) -> None:
+        links, network, faults, journal = self.links(tmp_path)
+        network.is_deaf = True
+        strike = faults["bad network"].strike(random.Random(1), 1.0)
+        assert strike is not None, "the others were told"
+        assert strike.harms == ()
+        links.heal()
+        assert faults["cut"].strike(random.Random(1), 1.0) is None
+        network.is_deaf = False
+        network.told.clear()
+        links.heal()
+        links.heal()
+        assert [told[0] for told in network.told] == ["heal", "set", "set_clients"]
+        journal.close()
