@@ -84,17 +84,19 @@ class FaultyNetwork:
             self._default = words
         self._change(change, {source for source, _ in directions} or self.nodes, directions)
 
-    def cut(self, *directions: Direction) -> None:
-        """Let nothing pass in these directions any more, beside those that are cut already."""
+    def cut(self, *directions: Direction, clients: Sequence[str] = ()) -> None:
+        """Let nothing pass in these directions any more, and to these nodes nothing of their clients, except about the
+        network. What is cut already stays so."""
 
         def change(node: str, settings: Settings) -> None:
             settings["cut"] = sorted({*settings["cut"], *(to for source, to in directions if source == node)})
+            settings["cut_clients"] |= node in clients
 
-        self._change(change, {source for source, _ in directions}, directions)
+        self._change(change, {*clients, *(source for source, _ in directions)}, directions)
 
     def cut_clients(self, *nodes: str) -> None:
         """Let these nodes hear nothing of their clients any more, except about the network."""
-        self._change(lambda node, settings: settings.update(cut_clients=True), nodes, [])
+        self.cut(clients=nodes)
 
     def set_clients(self, conditions: str, *nodes: str) -> None:
         """Set the conditions of the connections between these nodes, or all, and their clients."""

@@ -36,6 +36,15 @@ DOT_WORDS: dict[str, ShellCommand] = {
         _row(".expand COMMAND...", "Run a command, with the content of FILE for each argument @FILE."),
         _row(".read FILE", "Run the commands of a file, up to the first error."),
         _row(".mode [table|json|raw]", "Show or change the form of results."),
+        _row(
+            ".network [NODE ...] [delay|loss|duplicate|corrupt|reorder|rate|limit|none ...]",
+            "Show the network between the nodes, or make it worse: all links, or one (n1 n2), or one way (n1 > n2).",
+        ),
+        _row(
+            ".cut NODE [clients] [NODE ...]",
+            "Let nothing pass: n1 (alone), n1 n2, n1,n2 | n3, n1 > n2 (one way), n1 clients (from them, too).",
+        ),
+        _row(".heal", "End all cuts."),
         _row(".kill NODE", "End a node at once, as a crash would.", local=True),
         _row(".restart NODE", "Start a node again.", local=True),
         _row(".pause NODE", "Pause a node, so that it answers no one.", local=True),

@@ -7,6 +7,7 @@ do not import the interpreter, which imports them.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from cli.admin.network import FaultyNetwork
 from cli.console.output import Output
 from cli.line.lexer import Word
 from cli.run.transactions import Transactions
@@ -33,6 +34,11 @@ class LocalControl(Protocol):
     @property
     def dashboard_url(self) -> str | None:
         """The address of the pages for browsers; None if there are none."""
+        ...
+
+    @property
+    def network(self) -> FaultyNetwork:
+        """The network between the nodes."""
         ...
 
     def add(self, node_id: str | None = None) -> str:

@@ -13,6 +13,7 @@ from cli.line import vocabulary
 from cli.line.dot_words import DOT_WORDS
 from cli.line.lexer import Word
 from cli.line.numbers import parse_count
+from cli.run import dot_network
 from cli.run.context import Context, Quit
 from cli.run.expansion import expanded
 from cli.run.repeat import repeat
@@ -254,6 +255,9 @@ DOT_COMMANDS: dict[str, DotCommand] = {
     ".expand": DotCommand(_expand),
     ".read": DotCommand(_read),
     ".mode": DotCommand(_mode),
+    ".network": DotCommand(dot_network.network, changes=True),
+    ".cut": DotCommand(dot_network.cut, changes=True),
+    ".heal": DotCommand(dot_network.heal, changes=True),
     ".kill": DotCommand(_control("kill"), _loses_majority),
     ".restart": DotCommand(_control("restart")),
     ".pause": DotCommand(_control("pause"), _loses_majority),

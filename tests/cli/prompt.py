@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 
+from cli.admin.network import FaultyNetwork
 from cli.console.output import Output
 from cli.line.lexer import split
 from cli.run.interpreter import Interpreter
@@ -42,6 +43,7 @@ class FakeControl:
     def __init__(self, running: Sequence[str] = ("n1", "n2", "n3")) -> None:
         self.node_ids: Sequence[str] = ("n1", "n2", "n3")
         self.running_ids = running
+        self.network = FaultyNetwork({"n1": "127.0.0.1:1", "n2": "127.0.0.1:1", "n3": "127.0.0.1:1"})
         self.killed: list[str] = []
 
     @property
