@@ -41,7 +41,10 @@
   promises                      no message is sent before what it says is synced
   story                         the output of `raftdb simulate`
   recording                     a run as data, which a page can play
-  lessons, lesson_script        scripts of what happens, and what is said of it, in a world without other faults
+  lessons, lesson_script        scripts of what happens, and what is said of it
+  lesson_world                  their world, in which nothing else goes wrong
+  safety                        the five properties of Raft, watched where a rule is broken, in the oracle's place
+  entry_words                   entries in a few words
   broken_rules, planting        rules of Raft that a lesson, or a test, breaks
 ```
 

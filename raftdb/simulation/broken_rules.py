@@ -12,6 +12,7 @@ from raftdb.core.messages import AppendEntries, RequestVote, RequestVoteReply
 from raftdb.core.model import HardState, Role
 from raftdb.core.state import Leadership, RaftState
 from raftdb.core.update import Output
+from raftdb.node import stored
 from raftdb.simulation.planting import Patches, PlantBug, handlers
 
 
@@ -26,6 +27,11 @@ def term_is_not_stored() -> Patches:
         (Output, "has_something_to_persist", property(has_something)),
         (RaftState, "hard_state_is_durable", property(lambda self: True)),
     ]
+
+
+def restarts_forget() -> Patches:
+    """A start takes no notice of the term and the vote that were stored."""
+    return [(stored, "decode_hard_state", lambda _data: HardState(stored.BOOTSTRAP_TERM, None))]
 
 
 def votes_twice() -> Patches:
@@ -92,33 +98,35 @@ def reads_are_not_confirmed() -> Patches:
 
 class BrokenRule(NamedTuple):
     """A rule that is broken: what is wrong, the section of the thesis that has the rule, the promise that does not hold
-    without it, and how to plant it."""
+    without it, the chapter that shows that, and how to plant it."""
 
     title: str
     section: str
     promise: str
+    chapter: str
     patches: PlantBug
 
 
 RULES: dict[str, BrokenRule] = {
     "vote_not_stored": BrokenRule(
-        "a restart forgets term and vote", "3.8", "election safety", term_is_not_stored
+        "a restart forgets term and vote", "3.8", "election safety", "restart", restarts_forget
     ),
-    "two_votes": BrokenRule("a node votes twice in a term", "3.4", "election safety", votes_twice),
+    "two_votes": BrokenRule("a node votes twice in a term", "3.4", "election safety", "split", votes_twice),
     "any_log_leads": BrokenRule(
-        "votes are given to any log", "3.6.1", "leader completeness", any_log_may_lead
+        "votes are given to any log", "3.6.1", "leader completeness", "partition", any_log_may_lead
     ),
     "old_terms_counted": BrokenRule(
         "entries of old terms are committed by counting",
         "3.6.2",
         "leader completeness",
+        "commitment",
         old_terms_are_counted,
     ),
     "previous_not_compared": BrokenRule(
-        "the entry before is not compared", "3.5", "log matching", previous_entry_is_not_compared
+        "the entry before is not compared", "3.5", "log matching", "repair", previous_entry_is_not_compared
     ),
     "reads_not_confirmed": BrokenRule(
-        "reads are not confirmed", "6.4", "linearizable reads", reads_are_not_confirmed
+        "reads are not confirmed", "6.4", "linearizable reads", "clients", reads_are_not_confirmed
     ),
 }
 """The rules that can be broken, by name."""

@@ -100,6 +100,9 @@ class Report:
         return self.violation is None
 
 
+NewOracle = Callable[[Sequence[NodeId], Entry, Timeline], Oracle]
+
+
 class Simulation:
     """One run. The lines of `tell` go to `listener(now_us, who, text)`, if there is one."""
 
@@ -111,8 +114,9 @@ class Simulation:
         steps: int = 4_000,
         listener: Callable[[int, str, str], None] | None = None,
         options: Options | None = None,
+        oracle: NewOracle = Oracle,
     ) -> None:
-        """`options` replaces the world that would be drawn from the seed."""
+        """`options` replaces the world that would be drawn from the seed, `oracle` makes who looks on."""
         self.seed = seed
         self.chance = Chance(seed)
         self.scheduler = Scheduler()
@@ -129,7 +133,7 @@ class Simulation:
         configuration = Configuration(tuple(Member(node, Endpoint(node, 1)) for node in sorted(ids)))
         data = encode_configuration(configuration)
         timeline = Timeline(self.scheduler, fastest=1 / (1 - self.options.clock_drift))
-        self.oracle = Oracle(ids, Entry(1, BOOTSTRAP_TERM, EntryKind.CONFIGURATION, data), timeline)
+        self.oracle = oracle(ids, Entry(1, BOOTSTRAP_TERM, EntryKind.CONFIGURATION, data), timeline)
         self.network = Network(self.scheduler, self.chance, self.options, ids, self._deliver)
         self.hosts: dict[NodeId, Host] = {node: Host(self, node, configuration) for node in configuration.ids}
         self.links = Links(self, self.hosts)

@@ -330,6 +330,12 @@ class Host:
                 raise
             self.crash(f"{error.message}")
             return
+        except Exception as error:
+            # Whatever it is, it ends the process, as in production. Mostly that is a finding.
+            if world.oracle.ends_runs:
+                raise
+            self.crash(f"it finds that something is wrong, and stops: {error}", restarts=False)
+            return
         self.peers.tidy()
         self.runner.carry_out(effects, self._handler)
 

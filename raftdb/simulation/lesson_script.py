@@ -6,6 +6,7 @@ holds for the whole lesson:
     title WORDS                     what it is about
     nodes N    seed N               how many nodes, and from which seed the rest follows
     speeds NAME N ...               milliseconds: `election`, `heartbeat`, `frame`, `sync`
+    batch BYTES                     most bytes of entries in a message, which has at least one entry
     break RULE                      plants a bug (`raftdb.simulation.broken_rules`)
 
 Then come what is said and what is done, in order:
@@ -23,9 +24,10 @@ Then come what is said and what is done, in order:
     silence WHO WHO                 the second does not hear the first any more
     heal                            everything passes again
     add WHO    remove WHO    transfer [WHO]    checkpoint WHO
+    call NAME WHO                   from here on {NAME} stands for WHO, in instructions and in what is said
 
 WHO is an id, or `leader`: who leads with the highest term; `follower`, `follower2`...: the others, in order of their
-ids; `old`: who led before `leader` was last named anew.
+ids; `other`, `other2`...: those without a name; `old`: who led before `leader` was last named anew.
 """
 
 from collections.abc import Iterable
@@ -38,10 +40,11 @@ NODES_MAX = 9
 INSTRUCTIONS_MAX = 200
 SPEEDS = {"election": 300, "heartbeat": 75, "frame": 20, "sync": 10}
 """Milliseconds. Frames and disks take long enough to be seen."""
+BATCH_BYTES_MAX = 1 << 20
 SAID = ("say", "ask")
 DONE = (
     *("run", "write", "read", "kill", "start", "pause", "resume", "cut", "silence", "heal"),
-    *("add", "remove", "transfer", "checkpoint"),
+    *("add", "remove", "transfer", "checkpoint", "call"),
 )
 """The first words of instructions."""
 
@@ -68,13 +71,14 @@ class Lesson(NamedTuple):
     nodes: int
     seed: int
     speeds: dict[str, int]
+    batch_bytes_max: int
     broken: str
     instructions: tuple[Instruction, ...]
 
 
 def read_lesson(text: str) -> Lesson:
     """Read a script. Raises LessonError."""
-    title, nodes, seed, broken, speeds = "", 3, 1, "", dict(SPEEDS)
+    title, nodes, seed, batch, broken, speeds = "", 3, 1, BATCH_BYTES_MAX, "", dict(SPEEDS)
     steps: list[Instruction] = []
     for instruction in _instructions(text):
         line, verb, rest = instruction
@@ -86,6 +90,8 @@ def read_lesson(text: str) -> Lesson:
             seed = number_in(line, rest, 0, 1 << 32)
         elif verb == "speeds":
             speeds |= _speeds(line, rest.split())
+        elif verb == "batch":
+            batch = number_in(line, rest, 1, BATCH_BYTES_MAX)
         elif verb == "break":
             if rest not in RULES:
                 raise LessonError(line, f"no rule is called {rest!r}: there are {', '.join(sorted(RULES))}")
@@ -96,7 +102,7 @@ def read_lesson(text: str) -> Lesson:
             raise LessonError(line, f"no instruction is called {verb!r}")
     if len(steps) > INSTRUCTIONS_MAX:
         raise LessonError(steps[-1].line, f"a lesson has at most {INSTRUCTIONS_MAX} instructions")
-    return Lesson(title, nodes, seed, speeds, broken, tuple(steps))
+    return Lesson(title, nodes, seed, speeds, batch, broken, tuple(steps))
 
 
 def _instructions(text: str) -> Iterable[Instruction]:

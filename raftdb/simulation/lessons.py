@@ -15,7 +15,7 @@ from typing import Any
 
 from raftdb.commands.answers import shown
 from raftdb.core.events import AddMember, RemoveMember
-from raftdb.core.model import Member, NodeId
+from raftdb.core.model import Index, Member, NodeId
 from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
 from raftdb.machine import entries
@@ -25,9 +25,9 @@ from raftdb.node.turn import Answer
 from raftdb.simulation.broken_rules import RULES
 from raftdb.simulation.host import Host
 from raftdb.simulation.lesson_script import DONE, Instruction, Lesson, LessonError, number_in, read_lesson
-from raftdb.simulation.options import Faults, Options
+from raftdb.simulation.lesson_world import LessonWorld
 from raftdb.simulation.planting import planted
-from raftdb.simulation.recording import RecordedSimulation
+from raftdb.simulation.safety import PROPERTIES, Violation
 from raftdb.simulation.scheduler import MILLISECOND, SECOND
 
 RUN_MS_MAX = 60_000
@@ -36,56 +36,14 @@ WAIT_US = 30 * SECOND
 """A `run until` that takes longer than this, of virtual time, is an error of the lesson."""
 CALLS_MAX = 40_000
 """Calls of the scheduler in one lesson: a few seconds of processor time."""
-TICK_MS = 5
-
-
-def options_of(lesson: Lesson) -> Options:
-    """A world without faults and without clients, at the speeds of the lesson."""
-    speeds = lesson.speeds
-    return Options(
-        nodes=lesson.nodes,
-        steps=0,
-        faults=Faults(),
-        election_timeout_ticks=max(2, speeds["election"] // TICK_MS),
-        heartbeat_ticks=max(1, speeds["heartbeat"] // TICK_MS),
-        tick_us=TICK_MS * MILLISECOND,
-        delay_us=speeds["frame"] * MILLISECOND,
-        slow_way_us=0,
-        sync_us=speeds["sync"] * MILLISECOND,
-        clients=0,
-        turn_us=20,
-        think_us=SECOND,
-        client_timeout_us=60 * SECOND,
-        patience_ticks=60_000 // TICK_MS,
-        read_share=0.0,
-        batch_bytes_max=1 << 20,
-        in_flight_bytes_max=1 << 20,
-        cache_bytes_max=1 << 20,
-        clock_drift=0.0,
-        session_share=0.0,
-        transactors=0,
-        expires=False,
-        reads_anywhere=False,
-        workers=0,
-        lockers=0,
-        keepers=0,
-        waiters=0,
-        observers=0,
-        history_bytes_max=1 << 20,
-        flushes=False,
-        checkpoint_us=0,
-        checkpoint_entries=1_000,
-        tail_bytes=0,
-        retained_bytes_max=0,
-        changes_bytes_max=1 << 30,
-        transfer_us=5 * speeds["frame"] * MILLISECOND,
-        idle_hours=False,
-    )
+BROKEN_WAIT_US = 4 * SECOND
+"""With a broken rule, what does not happen by then is not waited for any longer."""
 
 
 def play(lesson: Lesson) -> dict[str, Any]:
     """The recording of a lesson; its `marks` have what is said, asked and done, each with the number of the step that
-    it stands before. Raises LessonError if it does not come to its end."""
+    it stands before, and with a broken rule what breaks. `properties` are the safety properties in words. Raises
+    LessonError if it does not come to its end; with a broken rule, it ends where it cannot go on."""
     if lesson.broken and lesson.broken not in RULES:
         raise LessonError(0, f"no rule is called {lesson.broken!r}")
     with planted(RULES[lesson.broken].patches()) if lesson.broken else nullcontext():
@@ -94,6 +52,7 @@ def play(lesson: Lesson) -> dict[str, Any]:
     broken = RULES.get(lesson.broken)
     return {
         "title": lesson.title,
+        "properties": PROPERTIES,
         "broken": None if broken is None else {**broken._asdict(), "name": lesson.broken, "patches": None},
         **player.recorder.recording(),
     }
@@ -104,7 +63,7 @@ class _Player:
 
     def __init__(self, lesson: Lesson) -> None:
         self.lesson = lesson
-        self.world = RecordedSimulation(lesson.seed, nodes=lesson.nodes, options=options_of(lesson))
+        self.world = LessonWorld(lesson)
         self.recorder = self.world.recorder
         self.calls = 0
         self.leader: NodeId = ""
@@ -112,18 +71,25 @@ class _Player:
         self.cuts: list[int] = []
         self.asked: list[NodeId] = []
         """The nodes that have a request to answer."""
+        self.called: dict[str, NodeId] = {}
+        """The nodes that have a name in this lesson."""
+        self.written: dict[str, Index] = {}
+        """The index of the last write of each key that its client was told of."""
 
     def play(self) -> None:
         """Carry all instructions out, until a check fails."""
         try:
             self.world.begin()
-            for instruction in self.lesson.instructions:
+            for written in self.lesson.instructions:
+                instruction = written._replace(rest=self._with_names(written))
                 self._mark(instruction)
                 if instruction.verb in VERBS:
                     VERBS[instruction.verb](self, instruction)
                     self.recorder.look()
         except LessonError:
-            raise
+            # The script was written for servers that keep all rules.
+            if not self.lesson.broken:
+                raise
         except RaftdbError as error:
             self.recorder.verdict = str(error)
 
@@ -135,12 +101,22 @@ class _Player:
             question, _, why = instruction.rest.partition(" > ")
             mark["text"], *mark["choices"] = re.split(r"\s+\|\s+", question)
             mark["why"] = why
-        elif instruction.verb == "run":
+        elif instruction.verb in ("run", "call"):
             return
         else:
             mark["kind"] = "do"
             mark["text"] = f"{instruction.verb} {self._named(instruction)}".strip()
         self.recorder.marks.append(mark)
+
+    def _with_names(self, instruction: Instruction) -> str:
+        """The rest of an instruction, with ids in place of the names that nodes were given."""
+
+        def named(match: re.Match[str]) -> str:
+            if match[1] not in self.called:
+                raise LessonError(instruction.line, f"no node was called {match[1]!r}")
+            return self.called[match[1]]
+
+        return re.sub(r"\{(\w*)\}", named, instruction.rest)
 
     def _named(self, instruction: Instruction) -> str:
         """The rest of an instruction with the ids of the nodes in place of the words for them."""
@@ -149,7 +125,9 @@ class _Player:
             return f"{what} at {self._name(instruction.line, who or 'leader')}"
         words = re.split(r"([ ,])", instruction.rest)
         return "".join(
-            self._name(instruction.line, word) if re.fullmatch(r"leader|old|follower[2-9]?", word) else word
+            self._name(instruction.line, word)
+            if re.fullmatch(r"leader|old|(follower|other)[2-9]?", word)
+            else word
             for word in words
         )
 
@@ -177,10 +155,13 @@ class _Player:
             )
 
     def _run_until(self, line: int, condition: Callable[[], bool]) -> None:
-        limit_us = self.world.scheduler.now_us + max(WAIT_US, RUN_MS_MAX * MILLISECOND)
+        began_us, limit_us = self.world.scheduler.now_us, max(WAIT_US, RUN_MS_MAX * MILLISECOND)
         while not condition():
             self.calls += 1
-            if self.calls > CALLS_MAX or self.world.scheduler.now_us > limit_us:
+            waited_us = self.world.scheduler.now_us - began_us
+            if self.lesson.broken and waited_us > BROKEN_WAIT_US:
+                return
+            if self.calls > CALLS_MAX or waited_us > limit_us:
                 raise LessonError(line, "this does not happen")
             self.world.scheduler.run_next()
 
@@ -225,12 +206,20 @@ class _Player:
             return self.leader
         if word == "old" and self.old:
             return self.old
-        if match := re.fullmatch(r"follower([2-9]?)", word):
-            others = [node for node in sorted(self.world.hosts) if node != self.leader]
-            place = int(match[1] or 1) - 1
+        if match := re.fullmatch(r"(follower|other)([2-9]?)", word):
+            left_out = [self.leader] if match[1] == "follower" else self.called.values()
+            others = [node for node in sorted(self.world.hosts) if node not in left_out]
+            place = int(match[2] or 1) - 1
             if place < len(others):
                 return others[place]
         raise LessonError(line, f"there is no node {word!r}")
+
+    def call(self, instruction: Instruction) -> None:
+        """Give a node a name."""
+        name, _, who = instruction.rest.partition(" ")
+        if not name.isidentifier():
+            raise LessonError(instruction.line, "call NAME WHO")
+        self.called[name] = self._name(instruction.line, who)
 
     def _host(self, line: int, word: str) -> Host:
         return self.world.hosts[self._name(line, word)]
@@ -318,6 +307,8 @@ class _Player:
     ) -> Callable[[Answer | RaftdbError | None], None]:
         """Note that `node` is asked, and tell what it answers."""
         self.asked.append(node)
+        key = command.key.decode() if isinstance(command, Get | Set) else ""
+        known = self.written.get(key, 0)
 
         def on_answer(answer: Answer | RaftdbError | None) -> None:
             self.asked.remove(node)
@@ -329,6 +320,10 @@ class _Player:
                 value = shown(command, answer)
                 said = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
                 self.world.tell("client", f"is answered: {what}: {said}, at index {answer.index}")
+                if isinstance(command, Set):
+                    self.written[key] = max(answer.index, self.written.get(key, 0))
+                elif answer.index < known:
+                    self.world.breaks(_old_data(node, what, said, answer.index, known))
 
         return on_answer
 
@@ -358,6 +353,14 @@ class _Player:
     def checkpoint(self, instruction: Instruction) -> None:
         """Let a node make its state durable, so that it may compact its log."""
         self._host(instruction.line, instruction.rest).checkpoint()
+
+
+def _old_data(node: NodeId, what: str, said: str, index: Index, known: Index) -> Violation:
+    text = (
+        f"a client asked {node} after the write of index {known} was done, and got what was there before: "
+        f"{what} is answered {said}, from index {index}"
+    )
+    return Violation("linearizable reads", text, (node,), ((node, index),))
 
 
 VERBS: dict[str, Callable[[_Player, Instruction], None]] = {name: getattr(_Player, name) for name in DONE}

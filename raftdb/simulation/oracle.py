@@ -55,6 +55,10 @@ LOG_CHECK_STEPS = 32
 class Oracle:
     """The oracle of a run. `committed[i]` is the term of the committed entry at index i (0 at index 0)."""
 
+    ends_runs = (
+        True  # Else nothing is raised; a node that notices a fault itself stops, and the others go on.
+    )
+
     def __init__(self, nodes: Sequence[NodeId], first: Entry, timeline: Timeline) -> None:
         self.electorate = Electorate()
         self._timeline = timeline
@@ -74,8 +78,7 @@ class Oracle:
         self._open_reads: dict[NodeId, int] = {}
         """The number of reads that each core has not answered."""
         self.forgetting = Forgetting(self._witnesses)
-        self._steps = 0
-        self.installs = self.trims = 0
+        self._steps = self.installs = self.trims = 0
 
     @property
     def commit_index(self) -> Index:
@@ -116,11 +119,13 @@ class Oracle:
         self._begin_electorate(node)
         self.electorate.check(node, state)
 
-    def opened(self, node: NodeId, checkpoint: EntryId) -> None:
-        """Check that a node has opened a state of committed entries."""
+    def opened(self, node: NodeId, checkpoint: EntryId, content: Changes) -> None:
+        """Check that a node has opened a state that is the result of the committed entries (hazards B29, B30)."""
         index, term = checkpoint
-        if index > self.commit_index or self.committed[index] != term:
-            raise InvariantBroken(f"{node} has the state of {checkpoint}, which is not committed")
+        if index > self.commit_index or self.committed[index] != term or content != self.state_at(index):
+            raise InvariantBroken(
+                f"{node} has a state of {checkpoint} that the committed entries do not make"
+            )
         self.shadows[node].applied = index
 
     def checkpoints(self, node: NodeId, end: EntryId) -> None:
@@ -250,8 +255,8 @@ class Oracle:
     def _new_shadow(self, *, joins: bool) -> Shadow:
         if joins:
             return Shadow([0], [0], HardState(), self.leader_logs)
-        hard_state = HardState(BOOTSTRAP_TERM, None)
-        return Shadow([0, BOOTSTRAP_TERM], [0, BOOTSTRAP_TERM], hard_state, self.leader_logs, held={(1, 1)})
+        first, log = HardState(BOOTSTRAP_TERM, None), [0, BOOTSTRAP_TERM]
+        return Shadow(log, list(log), first, self.leader_logs, held={(1, 1)})
 
     def _begin_electorate(self, node: NodeId) -> None:
         spoken = self.shadows[node].spoken
@@ -268,12 +273,7 @@ class Oracle:
         self.electorate.truncated(node, index)
 
     def _installs(
-        self,
-        node: NodeId,
-        shadow: Shadow,
-        before: invariants.Snapshot,
-        state: RaftState,
-        end: EntryId,
+        self, node: NodeId, shadow: Shadow, before: invariants.Snapshot, state: RaftState, end: EntryId
     ) -> None:
         """Check that a core installs a snapshot of committed entries that its log does not have (hazard B26)."""
         index, term = end

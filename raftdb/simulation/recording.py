@@ -12,7 +12,8 @@ A recording is one JSON object:
         nodes   id to the fields that have changed (below)
         blocked [from, to] of all directions in which nothing passes, if that has changed
     flights     [from, to, sent_us, arrived_us, messages]: each frame; arrived_us is null if it never came
-    marks       what a lesson says at which step (`raftdb.simulation.lessons`)
+    marks       what a lesson says at which step (`raftdb.simulation.lessons`); of kind `broken`: a promise that does
+                not hold any more, with its `name`, in words, and by which nodes and which [node, index] it is seen
     verdict     null, or the check that failed and ended the run
     is_cut      true if there was more than STEPS_MAX
 
@@ -36,19 +37,18 @@ from typing import Any
 
 from raftdb.core.block import entries_of
 from raftdb.core.messages import MESSAGE_TYPES, AppendEntries, Message
-from raftdb.core.model import Entry, EntryId, Index, NodeId, Role, Term
+from raftdb.core.model import EntryId, Index, NodeId, Role, Term
 from raftdb.core.update import Trace
-from raftdb.node.describe import describe_entries
-from raftdb.simulation.cluster import Simulation
+from raftdb.simulation.cluster import NewOracle, Simulation
+from raftdb.simulation.entry_words import entry_words
 from raftdb.simulation.host import Host
 from raftdb.simulation.network import Envelope
 from raftdb.simulation.options import Options
+from raftdb.simulation.oracle import Oracle
 
 FORMAT = "raftdb trace 1"
 STEPS_MAX = 20_000
 """Steps of one recording: megabytes, which a browser can still hold."""
-WORDS_MAX = 40
-"""Characters of an entry's words."""
 
 Fields = dict[str, Any]
 """Fields of a node, by name."""
@@ -64,6 +64,7 @@ class Recorder:
         self._logs: dict[NodeId, tuple[Index, dict[Index, Term]]] = {}
         """The log of each node as it was last recorded: the last index, and the terms of the entries after `base`."""
         self._words: dict[EntryId, str] = {}
+        self._own_words: dict[tuple[NodeId, EntryId], str] = {}
         self._timers: dict[NodeId, tuple[int, int, int]] = {}
         """Of each node the elapsed ticks and the deadline that were last seen, and when it ends by them."""
         self._said: list[list[Any]] = []
@@ -71,6 +72,7 @@ class Recorder:
         self._under_way: dict[int, tuple[Envelope, list[Any]]] = {}
         self._blocked: list[list[NodeId]] | None = None
         self._is_cut = False
+        self._broken: list[Fields] = []
         self.steps: list[dict[str, Any]] = []
         self.marks: list[dict[str, Any]] = []
         self.verdict: str | None = None
@@ -108,6 +110,10 @@ class Recorder:
         """From here on nothing passes in these directions, and in no others."""
         self._blocked = [list(pair) for pair in pairs]
 
+    def breaks(self, violation: Fields) -> None:
+        """A promise does not hold: mark that after the step that shows it."""
+        self._broken.append({"kind": "broken", **violation})
+
     def was_said(self, who: NodeId, event: str, *, since: int) -> bool:
         """True if a step from number `since` on has a line of `who` that begins with `event`."""
         return any(
@@ -141,13 +147,14 @@ class Recorder:
             different = self._changes(node, host)
             if different:
                 changed[node] = different
-        if not changed and not self._said:
+        if not changed and not self._said and not self._broken:
             return
         step = {"us": self._simulation.scheduler.now_us, "said": self._said, "nodes": changed}
         if self._blocked is not None:
             step["blocked"] = self._blocked
         self.steps.append(step)
-        self._said, self._blocked = [], None
+        self.marks.extend({"step": len(self.steps), **violation} for violation in self._broken)
+        self._said, self._blocked, self._broken = [], None, []
         self._is_cut = len(self.steps) >= STEPS_MAX
 
     def _changes(self, node: NodeId, host: Host) -> Fields:
@@ -210,12 +217,13 @@ class Recorder:
         return [same + 1, [[term, self._words_of(host, index, term)] for index, term in terms.items()]]
 
     def _words_of(self, host: Host, index: Index, term: Term) -> str:
-        """An entry in a few words. It was in the memory of its leader when it was appended."""
+        """An entry in a few words. It was in the memory of its node when it was appended; where two leaders have one
+        term, another node may have another entry of that name."""
         name = EntryId(index, term)
-        if name not in self._words:
-            blocks = host.replica.raft.state.log.cached(index, index, bytes_max=1) or ()
-            self._words.update((entry.name, _words(entry)) for entry in entries_of(blocks))
-        return self._words.get(name, "")
+        blocks = host.replica.raft.state.log.cached(index, index, bytes_max=1) or ()
+        for entry in entries_of(blocks):
+            self._words[name] = self._own_words[host.id, name] = entry_words(entry)
+        return self._own_words.get((host.id, name)) or self._words.get(name, "")
 
 
 class RecordedSimulation(Simulation):
@@ -229,8 +237,9 @@ class RecordedSimulation(Simulation):
         steps: int = 4_000,
         listener: Listener | None = None,
         options: Options | None = None,
+        oracle: NewOracle = Oracle,
     ) -> None:
-        super().__init__(seed, nodes=nodes, steps=steps, listener=listener, options=options)
+        super().__init__(seed, nodes=nodes, steps=steps, listener=listener, options=options, oracle=oracle)
         self.recorder = Recorder(self)
 
     def tell(self, node: NodeId, text: str) -> None:
@@ -242,21 +251,6 @@ class RecordedSimulation(Simulation):
         """See `Simulation`."""
         self.recorder.tell_traces(node, traces)
         super().tell_traces(node, traces)
-
-
-def _words(entry: Entry) -> str:
-    """An entry as one would write it in the shell."""
-    (described,) = describe_entries([entry])
-    if described["kind"] == "noop":
-        return "the term begins"
-    if described["kind"] == "configuration":
-        return "members " + " ".join(member["id"] for member in described["members"])
-    arguments = (
-        part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part)
-        for part in described["args"]
-    )
-    words = " ".join((described["command"], *arguments))
-    return words if len(words) <= WORDS_MAX else words[: WORDS_MAX - 1] + "…"
 
 
 def _message_fields(message: Message) -> Fields:

@@ -52,8 +52,8 @@ export class Api {
   }
 
   // GET from the first node that answers; the answer as it is parsed.
-  async get(path, { signal } = {}) {
-    return this.#first(this.bases(), "GET", path, undefined, signal);
+  async get(path, { signal, timeoutMs } = {}) {
+    return this.#first(this.bases(), "GET", path, undefined, signal, timeoutMs);
   }
 
   // A request that only the leader serves. While there is none, `code` is no_leader.
@@ -63,11 +63,11 @@ export class Api {
     return this.#first(bases, method, path, body, signal);
   }
 
-  async #first(bases, method, path, body, signal) {
+  async #first(bases, method, path, body, signal, timeoutMs) {
     let problem = new ApiError("no node answers");
     for (const base of bases) {
       try {
-        return await this.#request(base, method, path, body, signal);
+        return await this.#request(base, method, path, body, signal, timeoutMs);
       } catch (error) {
         problem = error;
         // A change is sent again only where it surely was not carried out.
@@ -78,11 +78,11 @@ export class Api {
     throw problem;
   }
 
-  async #request(base, method, path, body, signal) {
+  async #request(base, method, path, body, signal, timeoutMs = TIMEOUT_MS) {
     const headers = {};
     if (body !== undefined) headers["Content-Type"] = "application/json";
     if (method !== "GET" && this.token !== null) headers["Authorization"] = `Bearer ${this.token}`;
-    const deadline = AbortSignal.timeout(TIMEOUT_MS);
+    const deadline = AbortSignal.timeout(timeoutMs);
     let response, text;
     try {
       response = await fetch(base + path, {

@@ -10,6 +10,7 @@ from raftdb.simulation.cluster import Simulation
 from raftdb.simulation.lesson_script import LessonError, read_lesson
 from raftdb.simulation.lessons import play
 from raftdb.simulation.recording import FORMAT, RecordedSimulation
+from raftdb.simulation.safety import PROPERTIES
 from raftdb.web import chapters
 
 
@@ -34,6 +35,7 @@ def test_every_chapter_comes_to_its_end(name: str) -> None:
     assert (recording["format"], recording["verdict"], recording["is_cut"]) == (FORMAT, None, False)
     kinds = [mark["kind"] for mark in recording["marks"]]
     assert {"say", "ask", "do"} <= set(kinds)
+    assert "broken" not in kinds
     steps = [mark["step"] for mark in recording["marks"]]
     assert steps == sorted(steps)
     for mark in recording["marks"]:
@@ -95,24 +97,59 @@ def test_what_a_broken_rule_is_good_for_is_said(rule: str) -> None:
     assert broken.patches()
 
 
-FORGETFUL = """
-nodes 3
-run until settled
-kill leader
-kill follower
-start follower
-run until leader
-"""
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_a_broken_rule_does_harm_in_its_chapter_and_the_lesson_goes_on(rule: str) -> None:
+    recording = play(read_lesson(chapters()[RULES[rule].chapter])._replace(broken=rule))
+    assert (recording["broken"]["name"], recording["verdict"]) == (rule, None)
+    broken = {mark["name"]: mark for mark in recording["marks"] if mark["kind"] == "broken"}
+    assert RULES[rule].promise in broken
+    assert set(broken) <= {*PROPERTIES, "linearizable reads"}
+    for mark in broken.values():
+        assert mark["nodes"]
+        assert all(node in mark["text"] for node in mark["nodes"][:2])
+        assert all(node in mark["nodes"] for node, _ in mark["places"])
 
 
-def test_a_lesson_with_a_broken_rule_ends_with_the_promise_that_broke() -> None:
-    """A node that does not store its term and its vote has spoken before it could keep what it said."""
-    assert play(read_lesson(FORGETFUL))["verdict"] is None
-    recording = play(read_lesson("break vote_not_stored" + FORGETFUL))
-    assert "spoke in term 2, synced is 1" in recording["verdict"]
-    broken = recording["broken"]
-    assert (broken["name"], broken["promise"]) == ("vote_not_stored", "election safety")
-    assert play(read_lesson(FORGETFUL))["verdict"] is None, "the bug was taken out again"
+def test_two_leaders_of_a_term_are_seen_with_different_entries_of_one_name() -> None:
+    lesson = read_lesson(chapters()["restart"])
+    kept = play(lesson)
+    recording = play(lesson._replace(broken="vote_not_stored"))
+    assert play(lesson) == kept, "the bug was taken out again"
+    leaders: dict[int, set[str]] = {}
+    nodes: dict[str, dict[str, Any]] = {}
+    words: set[tuple[int, int, str]] = set()
+    for step in recording["steps"]:
+        for node, changes in step["nodes"].items():
+            state = nodes.setdefault(node, {})
+            state.update(changes)
+            if state["role"] == "leader":
+                leaders.setdefault(state["term"], set()).add(node)
+            first, entries = changes.get("log", (0, ()))
+            words.update((index, term, text) for index, (term, text) in enumerate(entries, first))
+    (term,) = (term for term, who in leaders.items() if len(who) == 2)
+    assert {(3, term, "set x 1"), (3, term, "set x 2")} <= words
+
+
+def test_an_entry_of_an_old_term_on_a_majority_is_overwritten() -> None:
+    """Figure 3.7 of the thesis: with the rule it was never committed; without it, it was, and a client was told so."""
+    lesson = read_lesson(chapters()["commitment"])
+
+    def told(recording: dict[str, Any]) -> list[str]:
+        return [text for step in recording["steps"] for who, text, _, _ in step["said"] if who == "client"]
+
+    for seed in (lesson.seed, 1):
+        recording = play(lesson._replace(seed=seed))
+        logs: dict[str, dict[int, str]] = {}
+        holders = overwritten = 0
+        for step in recording["steps"]:
+            for node, changes in step["nodes"].items():
+                first, entries = changes.get("log", (0, ()))
+                log = logs.setdefault(node, {})
+                overwritten += first <= 3 and log.get(3) == "set y old" and bool(entries)
+                log.update({index: text for index, (_, text) in enumerate(entries, first)})
+            holders = max(holders, sum(log.get(3) == "set y old" for log in logs.values()))
+        assert (holders, overwritten) == (3, 3)
+        assert not any("is answered: set y old" in line for line in told(recording))
 
 
 @pytest.mark.parametrize(
@@ -129,6 +166,9 @@ def test_a_lesson_with_a_broken_rule_ends_with_the_promise_that_broke() -> None:
         ("nodes 1\nrun until n1 nonsense happens", "line 2: this does not happen"),
         ("run until", "line 1: a lesson runs"),
         ("run 99999999", "line 1: '99999999' is not a number"),
+        ("run until leader\nkill {X}", "line 2: no node was called 'X'"),
+        ("run until leader\ncall 1 leader", "line 2: call NAME WHO"),
+        ("batch 0", "line 1: '0' is not a number"),
         ("run until leader\nadd ../../x", "line 2: '../../x' is no name"),
         ("say x\n" * 201, "line 201: a lesson has at most 200 instructions"),
     ],

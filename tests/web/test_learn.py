@@ -90,17 +90,37 @@ async def test_a_question_shows_nothing_before_it_is_answered(tab: Tab, address:
     assert not await tab.run("document.querySelector('.controls .primary').disabled")
 
 
-async def test_a_broken_rule_says_which_promise_breaks(tab: Tab, address: str) -> None:
-    await opened(tab, f"{address}/learn/election?break=vote_not_stored")
+async def test_a_broken_rule_lights_its_lamp_and_points_at_what_shows_it(tab: Tab, address: str) -> None:
+    lamps = "[...document.querySelectorAll('.lamp.broken')].map(one => one.innerText)"
+    pointed = "document.querySelectorAll('.entry.pointed').length"
+    await opened(tab, f"{address}/learn/commitment?break=old_terms_counted")
+    assert await tab.run("document.querySelectorAll('.lamp').length") == 5
+    assert (await tab.run(lamps), await tab.run(pointed)) == ([], 0)
     for _ in range(STEPS_MAX):
         await answer(tab)
         await tab.run(KEY % "ArrowRight")
         await tab.run(KEY % "ArrowRight")
-        if "A promise is broken" in await tab.run(WORDS):
+        if await tab.run(f"{lamps}.length") == 2:
             break
-    words = await tab.run(WORDS)
-    assert "A promise is broken: election safety" in words
-    assert "a restart forgets term and vote" in words
+    (complete, safe) = sorted(await tab.run(lamps))
+    assert "Leader completeness is broken" in complete
+    assert "“set y old” (index 3, term 2)" in complete
+    assert "State machine safety is broken" in safe
+    assert "A promise is broken" in await tab.run(WORDS)
+    assert await tab.run(pointed) >= 1
+    assert await tab.run("document.querySelectorAll('.node.pointed').length") >= 2
+    # The lamp says where it was seen, and the lesson goes on to its end.
+    await tab.run("document.querySelector('.lamp.broken button').click()")
+    assert (
+        await tab.run("document.querySelector('.lamp.broken button').getAttribute('aria-pressed')") == "true"
+    )
+    for _ in range(STEPS_MAX):
+        await answer(tab)
+        await tab.run(KEY % "ArrowRight")
+        await tab.run(KEY % "ArrowRight")
+        if "nothing prevented that" in await tab.run(WORDS):
+            break
+    assert "entries of old terms are committed by counting" in await tab.run(WORDS)
 
 
 @pytest.mark.parametrize("width", [1280, 360])

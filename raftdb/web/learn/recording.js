@@ -9,6 +9,8 @@ export class Recording {
     this.seed = data.seed;
     this.broken = data.broken ?? null;
     this.verdict = data.verdict;
+    // The safety properties of Raft: name -> sentence. Only a lesson watches them.
+    this.properties = data.properties ?? {};
     this.steps = data.steps;
     this.timeoutUs = data.election_timeout_ms * 1000;
     this.endUs = this.steps.at(-1)?.us ?? 0;
@@ -53,6 +55,11 @@ export class Recording {
       if (this.timeOf(mark) <= us) found = mark;
     });
     return found;
+  }
+
+  // The marks of the promises that do not hold any more at this time.
+  brokenAt(us) {
+    return this.marks.filter((mark, place) => mark.kind === "broken" && this.timeOf(place) <= us);
   }
 
   // What is under way at this time.

@@ -19,6 +19,8 @@ const LOOKS = {
 };
 const ROLE_WORDS = { leader: "leads", follower: "follows", candidate: "asks for votes", pre_candidate: "asks around" };
 const TERM_COLOURS = 6;
+const LOG_COLUMNS = 10;
+export const WARNING = "M0 -13L13 10H-13Z";
 
 export class Stage {
   constructor(recording) {
@@ -34,6 +36,13 @@ export class Stage {
     this.views = new Map();
     this.order = "";
     this.drawn = null;
+    this.pointed = null;
+  }
+
+  // Points at the nodes and entries of a broken promise, or at nothing.
+  point(broken) {
+    if (broken !== this.pointed) this.drawn = null;
+    this.pointed = broken;
   }
 
   show(us) {
@@ -66,11 +75,12 @@ export class Stage {
       view.disc = s("circle", { r: RADIUS });
       view.crown = s("path", { class: "crown", d: CROWN, transform: `translate(0 ${-RADIUS + 8})` });
       view.cross = s("path", { class: "down", d: "M-16 -16L16 16M16 -16L-16 16" });
+      view.alarm = s("g", { class: "alarm", transform: `translate(${RADIUS * 0.8} ${-RADIUS * 0.8})` }, [s("path", { d: WARNING }), s("text", { y: 6 }, "!")]);
       view.id = s("text", { class: "id", y: -2 }, id);
       view.term = s("text", { class: "role", y: 15 });
       view.role = s("text", { class: "below", y: RADIUS + 22 });
       view.vote = s("text", { class: "below", y: RADIUS + 37 });
-      view.group = s("g", { transform: `translate(${x} ${y})` }, [view.timer, s("g", { class: "disc" }, [view.disc, view.crown]), view.id, view.term, view.role, view.vote, view.cross]);
+      view.group = s("g", { transform: `translate(${x} ${y})` }, [view.timer, s("g", { class: "disc" }, [view.disc, view.crown]), view.id, view.term, view.role, view.vote, view.cross, view.alarm]);
       this.views.set(id, view);
       add(this.discs, [view.group]);
     });
@@ -85,7 +95,9 @@ export class Stage {
   #node(view, id, node) {
     const isDown = !node.up || node.out !== null;
     const role = isDown ? "gone" : node.role === "pre_candidate" ? "candidate" : node.role;
-    set(view.group, { class: `node ${role}` });
+    const isPointed = this.pointed?.nodes.includes(id) ?? false;
+    set(view.group, { class: `node ${role}${isPointed ? " pointed" : ""}` });
+    set(view.alarm, { visibility: isPointed ? null : "hidden" });
     set(view.crown, { visibility: role === "leader" ? null : "hidden" });
     set(view.cross, { visibility: isDown ? null : "hidden" });
     const isVoter = node.voters.includes(id);
@@ -133,17 +145,18 @@ export class Stage {
   #logs() {
     const nodes = [...this.state.nodes].sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
     const last = Math.max(1, ...nodes.map(([, node]) => Math.max(node.base, ...node.entries.keys(), 0)));
-    const first = Math.max(1, last - 9);
+    const places = this.pointed?.places ?? [];
+    const first = Math.max(1, Math.min(last - LOG_COLUMNS + 1, ...places.map(([, index]) => index)));
     const indexes = Array.from({ length: last - first + 1 }, (_, place) => first + place);
     fill(
       this.table,
       h("thead", {}, h("tr", {}, h("th", {}, "index"), indexes.map((index) => h("th", {}, index)))),
-      h("tbody", {}, nodes.map(([id, node]) => h("tr", { class: node.up && node.out === null ? null : "gone" }, h("th", { scope: "row" }, id), indexes.map((index) => cell(node, index))))),
+      h("tbody", {}, nodes.map(([id, node]) => h("tr", { class: node.up && node.out === null ? null : "gone" }, h("th", { scope: "row" }, id), indexes.map((index) => cell(node, index, places.some(([who, at]) => who === id && at === index)))))),
     );
   }
 }
 
-function cell(node, index) {
+function cell(node, index, isPointed) {
   if (index <= node.base) return h("td", {}, h("span", { class: "entry folded", title: "in the snapshot" }, "▪"));
   const entry = node.entries.get(index);
   if (entry === undefined) return h("td", {});
@@ -151,7 +164,8 @@ function cell(node, index) {
   const isCommitted = index <= node.commit;
   return h("td", {}, h(
     "span",
-    { class: `entry term-${term % TERM_COLOURS}${isCommitted ? " committed" : ""}`, title: `index ${index}, term ${term}: ${words}${isCommitted ? ", committed" : ", not known to be committed"}` },
+    { class: `entry term-${term % TERM_COLOURS}${isCommitted ? " committed" : ""}${isPointed ? " pointed" : ""}`, title: `index ${index}, term ${term}: ${words}${isCommitted ? ", committed" : ", not known to be committed"}` },
+    isPointed ? h("b", { class: "mark" }, "! ") : null,
     h("b", {}, `t${term}`), ` ${words.replace(/^set (\S+) (.*)$/, "$1=$2").replace("the term begins", "·").replace(/^members.*/, "members")}`,
   ));
 }

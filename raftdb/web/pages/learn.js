@@ -3,6 +3,7 @@
 // lesson is a link.
 
 import { fill, h, say, set, shown } from "../dom.js";
+import { Lamps } from "../learn/lamps.js";
 import { Recording } from "../learn/recording.js";
 import { Stage } from "../learn/stage.js";
 import { told } from "../story.js";
@@ -11,6 +12,8 @@ import { duration } from "../words.js";
 // name -> [title, what it is about]
 export const CHAPTERS = {
   election: ["Election", "How servers agree on a leader, and on the next when it dies."],
+  split: ["A split vote", "What happens when two servers ask for votes at once."],
+  restart: ["A vote is kept", "What a server must remember when it is restarted."],
   replication: ["Replication", "How a change gets into every log, and when it is safe."],
   partition: ["A partition", "Which side goes on when the network is cut, and what becomes of the other."],
   repair: ["Log repair", "How logs that differ at their ends are made the same."],
@@ -20,18 +23,20 @@ export const CHAPTERS = {
   clients: ["What a client sees", "Unknown outcomes, and why nobody reads old data."],
 };
 
-// name -> what is wrong
+// name -> [what is wrong, the chapter that shows what that does]
 export const BROKEN_RULES = {
-  vote_not_stored: "a restart forgets term and vote",
-  two_votes: "a node votes twice in a term",
-  any_log_leads: "votes are given to any log",
-  old_terms_counted: "entries of old terms are committed by counting",
-  previous_not_compared: "the entry before is not compared",
-  reads_not_confirmed: "reads are not confirmed",
+  vote_not_stored: ["a restart forgets term and vote", "restart"],
+  two_votes: ["a node votes twice in a term", "split"],
+  any_log_leads: ["votes are given to any log", "partition"],
+  old_terms_counted: ["entries of old terms are committed by counting", "commitment"],
+  previous_not_compared: ["the entry before is not compared", "repair"],
+  reads_not_confirmed: ["reads are not confirmed", "clients"],
 };
 
 // How much slower than the simulated time: at this, a message takes half a second.
 const SPEEDS = { slow: 1 / 60, normal: 1 / 25, fast: 1 / 6 };
+// A node gives a lesson that much time to be played.
+const PLAY_TIMEOUT_MS = 40_000;
 const STRETCH_MS_MAX = 14_000;
 // What `raftdb learn FILE` shows.
 const OWN = "own";
@@ -44,7 +49,7 @@ export async function open(view) {
   const query = new URLSearchParams();
   for (const part of ["seed", "break"]) if (view.query.has(part)) query.set(part, view.query.get(part));
   try {
-    const data = await view.api.get(`/v1/lessons/${name}?${query}`, { signal: view.signal });
+    const data = await view.api.get(`/v1/lessons/${name}?${query}`, { signal: view.signal, timeoutMs: PLAY_TIMEOUT_MS });
     return new Lesson(view, name, new Recording(data)).leave;
   } catch (error) {
     if (!view.signal.aborted) fill(view.root, h("p", { class: "notice bad" }, `This lesson cannot be shown: ${shown(error.message)}`));
@@ -80,6 +85,8 @@ class Lesson {
     this.name = name;
     this.recording = recording;
     this.stage = new Stage(recording);
+    this.lamps = new Lamps(recording.properties, (broken) => this.#point(broken));
+    this.picked = null;
     this.us = 0;
     this.mark = -1;
     this.goal = null;
@@ -126,6 +133,7 @@ class Lesson {
           "div", {},
           this.words,
           h("div", { class: "controls" }, this.back, this.next),
+          recording.broken === null ? null : this.lamps.root,
           h(
             "section", { class: "card", "aria-label": "Time" },
             h("div", { class: "transport" },
@@ -144,10 +152,11 @@ class Lesson {
   #variants() {
     const { seed, broken } = this.recording;
     const rules = h(
-      "select", { onchange: (event) => this.#reload({ break: event.target.value }), "aria-label": "Break a rule" },
+      "select", { onchange: (event) => this.#break(event.target.value), "aria-label": "Break a rule" },
       h("option", { value: "" }, "no rule is broken"),
-      Object.entries(BROKEN_RULES).map(([name, words]) => h("option", { value: name, selected: broken?.name === name }, words)),
+      Object.entries(BROKEN_RULES).map(([name, [words]]) => h("option", { value: name, selected: broken?.name === name }, words)),
     );
+    const shownIn = broken === null ? undefined : BROKEN_RULES[broken.name]?.[1];
     return h(
       "details", { class: "card", open: broken !== null },
       h("summary", {}, "Try it otherwise"),
@@ -156,6 +165,8 @@ class Lesson {
         h("button", { type: "button", onclick: () => this.#reload({ seed: seed + 1 }) }, "Another course of events"),
         h("label", {}, "Speed ", this.speed)),
       h("p", {}, h("label", {}, "Break a rule of Raft: ", rules)),
+      h("p", { class: "soft small" }, "Each rule is broken in the chapter that shows what it is good for."),
+      shownIn === undefined || shownIn === this.name ? null : h("p", { class: "small" }, h("a", { href: `/learn/${shownIn}?break=${broken.name}` }, `See it in “${CHAPTERS[shownIn][0]}”`)),
     );
   }
 
@@ -163,6 +174,18 @@ class Lesson {
     const query = new URLSearchParams({ seed: this.recording.seed, break: this.recording.broken?.name ?? "", ...changes });
     for (const [name, value] of [...query]) if (value === "") query.delete(name);
     this.view.go(`/learn/${this.name}?${query}`);
+  }
+
+  // A rule is broken where that does harm; without one, the chapter is the same again.
+  #break(rule) {
+    const chapter = BROKEN_RULES[rule]?.[1] ?? this.name;
+    if (chapter === this.name) this.#reload({ break: rule });
+    else this.view.go(`/learn/${chapter}?break=${rule}`);
+  }
+
+  #point(broken) {
+    this.picked = broken;
+    this.#draw();
   }
 
   // Moving
@@ -247,6 +270,7 @@ class Lesson {
     query.set("seed", String(this.recording.seed));
     history.replaceState(history.state, "", `${location.pathname}?${query}`);
     this.back.disabled = this.mark <= 0 && this.goal === null;
+    this.picked = null;
     const isEnd = this.goal === null && this.mark >= marks.length;
     this.next.hidden = isEnd;
     this.next.disabled = this.goal === null && this.#isOpenQuestion();
@@ -266,7 +290,10 @@ class Lesson {
     else if (mark?.kind === "do") {
       if (before !== undefined) parts.push(h("p", {}, before.text));
       parts.push(h("p", { class: "deed" }, h("strong", {}, deed(mark.text))));
+    } else if (mark?.kind === "broken") {
+      parts.push(h("p", { class: "deed bad" }, h("strong", {}, `A promise is broken: ${mark.name}`)), h("p", {}, shown(mark.text, 400)));
     } else if (mark !== undefined) parts.push(h("p", {}, mark.text));
+    if (broken !== null && !isEnd) parts.push(h("p", { class: "soft small" }, `In this course of events ${broken.title}. What is said here was written for servers that keep the rule.`));
     fill(this.words, parts);
   }
 
@@ -293,19 +320,22 @@ class Lesson {
   }
 
   #ending(verdict, broken) {
-    if (verdict !== null) {
-      return [
-        h("p", { class: "deed bad" }, h("strong", {}, `A promise is broken: ${broken?.promise ?? "see below"}`)),
-        h("p", {}, shown(verdict, 400)),
-        broken ? h("p", { class: "soft" }, `With ${broken.title} (thesis, section ${broken.section}) nothing prevents that. The check that found it runs after every step of every simulation.`) : null,
-      ];
-    }
     const names = Object.keys(CHAPTERS);
     const following = this.name === OWN ? undefined : names[names.indexOf(this.name) + 1];
     return [
-      h("p", {}, h("strong", {}, "That was this chapter.")),
-      broken ? h("p", {}, `Nothing has shown that ${broken.title}. Try another course of events: bugs of this kind wait for the one that needs the rule.`) : null,
+      ...(verdict === null ? [] : [h("p", { class: "deed bad" }, h("strong", {}, "A check of the simulator failed")), h("p", {}, shown(verdict, 400))]),
+      ...(broken === null ? [h("p", {}, h("strong", {}, "That was this chapter."))] : this.#harm(broken)),
       following ? h("p", {}, h("a", { href: `/learn/${following}` }, `Next: ${CHAPTERS[following][0]}`)) : null,
+    ];
+  }
+
+  // What a broken rule has done, in the end.
+  #harm(broken) {
+    const names = this.recording.brokenAt(this.recording.endUs).map((one) => one.name);
+    if (names.length === 0) return [h("p", {}, `Nothing has shown that ${broken.title}. Bugs of this kind wait for the course of events that needs the rule.`)];
+    return [
+      h("p", { class: "deed bad" }, h("strong", {}, `Broken: ${names.join(", ")}`)),
+      h("p", {}, `Because ${broken.title}, nothing prevented that. The rule is in section ${broken.section} of the thesis. `, h("a", { href: `/learn/${this.name}?seed=${this.recording.seed}` }, "The same course of events with the rule kept")),
     ];
   }
 
@@ -314,6 +344,10 @@ class Lesson {
   }
 
   #draw() {
+    const broken = this.recording.brokenAt(this.us);
+    const pointed = broken.includes(this.picked) ? this.picked : (broken.at(-1) ?? null);
+    this.lamps.show(broken, pointed);
+    this.stage.point(pointed);
     this.stage.show(this.us);
     this.slider.value = String(this.us);
     say(this.clock, duration(this.us / 1000));
