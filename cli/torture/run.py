@@ -34,6 +34,7 @@ from raftdb.errors import RaftdbError
 ROUND_S = 60.0
 """How long faults strike before all is healed and checked: histories are kept in memory for so long."""
 PERIOD_S = 0.1
+SILENCE_SHOWN_S = 1.0
 FINISH_TIMEOUT_MS = 30_000.0
 """Longest time of a call to healed nodes."""
 WORKLOADS: tuple[type[Workload], ...] = (Registers, Lists, Bank, Queues, Locks)
@@ -198,13 +199,15 @@ class Run:
     def _line(self) -> str:
         total = self._recorder.total()
         count = sum(total.values())
-        now = self._nemesis.now
-        return (
-            f"{duration(time.monotonic() - self._began_s)} of {duration(self._plan.seconds)}, "
-            f"round {self.verdict.rounds}: {count} operations, {share(total[Ending.UNKNOWN], count)} unknown; "
-            f"{sum(self._nemesis.counts.values())} faults; last write {self._recorder.silence_ns() / 1e9:.1f} s ago"
-            f"{f'; {now}' if now else ''}"
-        )
+        words = [
+            f"{duration(time.monotonic() - self._began_s)} of {duration(self._plan.seconds)}: {count} operations",
+            f"{share(total[Ending.UNKNOWN], count)} unknown",
+            f"{sum(self._nemesis.counts.values())} faults",
+        ]
+        silence_s = self._recorder.silence_ns() / 1e9
+        if silence_s >= SILENCE_SHOWN_S:
+            words.append(f"no write for {silence_s:.0f} s")
+        return ", ".join(words) + (f"; {self._nemesis.now}" if self._nemesis.now else "")
 
     def _connect(self, timeout_ms: float | None = None) -> "Client[bytes]":
         return Client(self._nodes.addresses, timeout_ms=timeout_ms)

@@ -9,6 +9,9 @@ from cli.torture.recorder import ENDINGS, Ending
 from cli.torture.workload import Checked, Problem
 
 PROBLEMS_SHOWN_MAX = 10
+"""Problems that a verdict shows, those of all kinds before more of one; `problems.txt` has all."""
+PROBLEM_SHOWN_MAX = 300
+"""Characters of a problem that it shows."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,7 +61,7 @@ class Verdict:
             yield f"    {total[ending]:>8}  {share(total[ending], sum(total.values())):>6}  {words}"
         for name, counts in self.operations.items():
             yield f"    {name}: {_counts({str(ending): counts[ending] for ending in Ending})}"
-        yield f"  leaders: {self.elections} elections were won"
+        yield f"  elections won: {self.elections}"
         yield f"  longest time without an acknowledged write: {self.longest_silence_s:.1f} s"
         yield f"  longest time from the last fault until all nodes agreed: {self.longest_recovery_s:.1f} s"
         yield from self._lines_of_checks()
@@ -82,13 +85,24 @@ class Verdict:
             yield "verdict: no promise was broken"
             return
         yield f"verdict: {_several(len(self.problems), 'problem')} found"
-        for problem in self.problems[:PROBLEMS_SHOWN_MAX]:
-            yield f"  - {problem.text}"
+        for problem in self._some_of_each_kind():
+            text = problem.text
+            yield f"  - {text if len(text) <= PROBLEM_SHOWN_MAX else f'{text[:PROBLEM_SHOWN_MAX]} ...'}"
             if problem.part:
                 yield f"    shown by {_several(len(problem.part), 'operation')}, see violations.jsonl"
         if len(self.problems) > PROBLEMS_SHOWN_MAX:
             yield f"  - and {len(self.problems) - PROBLEMS_SHOWN_MAX} more, see problems.txt"
         yield f"everything needed to look into it is in {self.folder}"
+
+    def _some_of_each_kind(self) -> list[Problem]:
+        """The problems that are shown: the first of each workload, then the second, and so on."""
+        seen: Counter[str] = Counter()
+        ranked = []
+        for place, problem in enumerate(self.problems):
+            kind = problem.text.partition(":")[0]
+            ranked.append((seen[kind], place))
+            seen[kind] += 1
+        return [self.problems[place] for _, place in sorted(ranked)[:PROBLEMS_SHOWN_MAX]]
 
 
 CHECKS = {

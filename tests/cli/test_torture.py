@@ -387,6 +387,16 @@ class TestVerdict:
         assert "the same" in lines
         assert lines.endswith("verdict: no promise was broken")
 
+    def test_problems_of_all_kinds_are_shown_before_more_of_one(self, tmp_path: Path) -> None:
+        verdict = self.verdict(tmp_path)
+        verdict.take("lists", Checked([Problem(f"number {number} {'x' * 400}") for number in range(20)]))
+        verdict.take("bank", Checked([Problem("money is lost")]))
+        lines = [line for line in verdict.lines() if line.startswith("  - ")]
+        assert [line[:17] for line in lines[:2]] == ["  - lists: number", "  - bank: money i"]
+        assert len(lines) == 11
+        assert max(map(len, lines)) < 320
+        assert lines[-1] == "  - and 11 more, see problems.txt"
+
     def test_a_problem_is_told_and_kept_with_its_part(self, tmp_path: Path) -> None:
         evidence = Evidence(tmp_path, 7)
         verdict = self.verdict(evidence.path)

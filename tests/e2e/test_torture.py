@@ -35,7 +35,7 @@ def test_a_short_run_finds_nothing_and_leaves_nothing(
     told = capsys.readouterr()
     assert "verdict: no promise was broken" in told.out
     assert "states: on the disks of all" in told.out
-    assert "of 0:04, round 1: " in told.err
+    assert "of 0:04: " in told.err
     assert list(tmp_path.iterdir()) == []
 
 
