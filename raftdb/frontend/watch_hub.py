@@ -245,7 +245,7 @@ def _value(record: bytes | None) -> dict[str, object]:
     return fields
 
 
-KIND_NAMES = {kind: kind.name.lower() for kind in Kind}
+KIND_NAMES: dict[int, str] = {kind: kind.name.lower() for kind in Kind}
 
 
 def bytes_of(parts: Sequence[Part]) -> int:

@@ -18,9 +18,10 @@ from contextlib import contextmanager
 
 from raftdb.tally import Tally
 
-YOUNG_OBJECTS = 10_000
-"""New objects, less freed ones, after which young objects are collected: under 1 ms each time, and 14 times rarer than
-by default."""
+YOUNG_OBJECTS = 50_000
+"""New objects, less freed ones, after which young objects are collected: 1 to 5 ms each time. As many as all requests
+in flight consist of, so that these do not make a collection due: with 10,000 there was one for each thousand pipelined
+writes, which cost 4 us a write in all nodes together, and 1 us with this."""
 
 
 @contextmanager

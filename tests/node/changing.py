@@ -8,10 +8,10 @@ from raftdb.machine.entries import encode, stamp
 from raftdb.machine.machine import Machine
 from raftdb.machine.operations import Operation
 from raftdb.node.execution import apply_slice
-from raftdb.node.history import Change, Entry, History, Kind, key_of_change, value_of
+from raftdb.node.history import Change, Entry, History, key_of_change, value_of
 from storage.memory import MemoryStateStore
 
-Shown = tuple[bytes, Kind, bytes | None, bytes | None]
+Shown = tuple[bytes, int, bytes | None, bytes | None]
 
 
 def shown(changes: Iterable[Change]) -> list[Shown]:

@@ -1,5 +1,7 @@
 """What a node keeps of what it has applied: each change of a value, whatever made it, and no more than fits."""
 
+import gc
+
 import pytest
 
 from raftdb.errors import Compacted
@@ -146,3 +148,15 @@ def test_what_is_let_go_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     log.apply(*(Set(b"k", b"%d" % number) for number in range(200)))
     assert len(log.history._entries) < 30
     assert [entry.revision for entry in log.entries()] == list(range(log.history.begin + 1, 201))
+
+
+def test_what_is_kept_is_left_out_of_garbage_collections() -> None:
+    log = Log()
+    log.apply(Set(b"k", b"0"))
+    gc.collect()
+    before = len(gc.get_objects())
+    for number in range(500):
+        log.apply(Set(b"k", b"%d" % number), Delete(b"k"))
+    gc.collect()
+    assert len(log.entries()) > 1_000
+    assert len(gc.get_objects()) - before < 100
