@@ -14,6 +14,8 @@ ELSEWHERE = {
     "raftdb/transport/stream.py": 2,
     # What fault injection sends late, and the end of such a stream: sending raises nothing.
     "raftdb/transport/impaired.py": 3,
+    # What fault injection lets arrive late from a client; both are over with the connection.
+    "raftdb/frontend/impaired_clients.py": 2,
     # A download and its next piece, awaited in the same functions.
     "raftdb/server/incoming.py": 2,
     # The silence of one link, which also ends when the peer dials anew.

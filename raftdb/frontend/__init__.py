@@ -64,6 +64,7 @@ from raftdb.frontend.http_browser import Browsers
 from raftdb.frontend.http_lessons import serve_lessons
 from raftdb.frontend.http_pages import PagesApi
 from raftdb.frontend.http_server import HttpServer, ServerLimits
+from raftdb.frontend.impaired_clients import as_it_is, through
 from raftdb.frontend.node_api import Backup, Consistency
 from raftdb.frontend.redis.server import RedisLimits, RedisServer
 
@@ -77,6 +78,8 @@ __all__ = [
     "RedisLimits",
     "RedisServer",
     "ServerLimits",
+    "as_it_is",
     "serve_lessons",
+    "through",
 ]
 """What other packages may use: a listener for each protocol, and what they need of a node."""

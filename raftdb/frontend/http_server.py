@@ -25,6 +25,7 @@ from raftdb.frontend.http_lean import LeanConnection, LeanPath, LeanRoutes
 from raftdb.frontend.http_reply import Reply, code_of, error_reply, failure_reply
 from raftdb.frontend.http_stream import EventStream
 from raftdb.frontend.http_turns import Turnstile
+from raftdb.frontend.impaired_clients import Wrap, as_it_is
 from raftdb.memory import Hold, MemoryAccount
 from raftdb.route import Handler, Permission, Route, Routes
 from raftdb.tally import RequestTallies
@@ -151,14 +152,17 @@ class HttpServer:
         lean: LeanRoutes | None = None,
         browsers: Browsers | None = None,
         requests: RequestTallies | None = None,
+        wrap: Wrap = as_it_is,
     ) -> None:
         """`memory` is the account that connections take their memory from (None: one of their own). `host_names`
         returns the names beside IP addresses and `localhost` that a request may name; open routes are served under any
         name. A handler finds the segments of a path pattern in `request[SEGMENTS]`. `lean` has second handlers for some
         of `routes`, for short bodies (`raftdb.frontend.http_lean`). `browsers` judges what pages ask for (None: they
-        may not act, and only those of this node may read). `requests` counts all but those of peers."""
+        may not act, and only those of this node may read). `requests` counts all but those of peers. `wrap` is for
+        what lies between clients and this node (`raftdb.frontend.impaired_clients`)."""
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._limits = limits or ServerLimits()
+        self._wrap = wrap
         self._server: BoundedServer | None = None
         self._acceptor: Acceptor | None = None
         self._memory = memory or MemoryAccount()
@@ -196,7 +200,7 @@ class HttpServer:
             auto_decompress=False,
             logger=logger,
         )
-        self._acceptor = Acceptor(self._server)
+        self._acceptor = Acceptor(self._wrap(self._server))
         return await self._acceptor.start(host, port)
 
     @property

@@ -27,6 +27,8 @@ from raftdb.frontend import (
     RedisLimits,
     RedisServer,
     ServerLimits,
+    as_it_is,
+    through,
 )
 from raftdb.limits import Limits
 from raftdb.memory import MemoryAccount
@@ -125,6 +127,15 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.Loop
+
+
+async def _listen_for_http(server: HttpServer, address: Endpoint, parts: Closing) -> None:
+    """Open the port for clients and peers. Raises `Fatal`."""
+    try:
+        await server.start(address.host, address.port)
+    except OSError as error:
+        raise cannot_listen(address, error) from error
+    parts.then("listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
 
 
 async def _listen_for_redis(server: RedisServer, address: Endpoint, parts: Closing) -> None:
@@ -288,6 +299,7 @@ class _Node:
         )
         measured.watches = api.watching.hub
         shares = connection_shares(settings.redis_doors)
+        wrap = as_it_is if self._impaired is None else through(self._impaired.clients)
         server = HttpServer(
             {**api.routes(), **self._network.routes},
             lean=api.lean_routes(),
@@ -296,12 +308,9 @@ class _Node:
             limits=ServerLimits(connections_max=shares.http),
             browsers=self._browsers(),
             requests=measured.doors["http"],
+            wrap=wrap,
         )
-        try:
-            await server.start(settings.listen.host, settings.listen.port)
-        except OSError as error:
-            raise cannot_listen(settings.listen, error) from error
-        parts.then("listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
+        await _listen_for_http(server, settings.listen, parts)
         parts.then("streams of events", api.streams.close)
         if api.lessons is not None:
             parts.then("lessons", api.lessons.close)
@@ -314,6 +323,7 @@ class _Node:
             command_limits=limits,
             memory=memory,
             requests=measured.doors["redis"],
+            wrap=wrap,
         )
         if settings.redis is not None:
             plain = forwarding if settings.redis_redirect == "forward" else node

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint
 from raftdb.frontend.accepting import Acceptor
+from raftdb.frontend.impaired_clients import Wrap, as_it_is
 from raftdb.frontend.redis.client_state import ClientState
 from raftdb.frontend.redis.connection import RedisConnection
 from raftdb.frontend.redis.cursors import Cursors
@@ -110,7 +111,9 @@ class RedisServer:
         for_clusters: bool = False,
         wide_reader: RedisNode | None = None,
         requests: RequestTallies | None = None,
+        wrap: Wrap = as_it_is,
     ) -> None:
+        self._wrap = wrap
         self.node = node
         self.wide_reader = wide_reader or node
         self.requests = requests or RequestTallies()
@@ -143,7 +146,7 @@ class RedisServer:
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen on `host`:`port` (0: any free port); returns the bound address and port. Raises OSError."""
-        self._acceptor = Acceptor(self.protocol)
+        self._acceptor = Acceptor(self._wrap(self.protocol))
         self._endpoint = await self._acceptor.start(host, port)
         return self._endpoint
 
