@@ -58,8 +58,8 @@ class Plan:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._number = 0
-        self._generation = dict.fromkeys(KINDS, 0)
-        self._used = dict.fromkeys(KINDS, OPERATIONS_PER_KEY_MAX)
+        self._generation: dict[str, int] = dict.fromkeys(KINDS, 0)
+        self._used: dict[str, int] = dict.fromkeys(KINDS, OPERATIONS_PER_KEY_MAX)
 
     def next(self) -> Command:
         """The next command."""
