@@ -10,18 +10,20 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from cli.admin.network import FaultyNetwork
 from cli.console.failures import EXIT_FAILED, CommandError, reason
+from cli.local.alone import alone
 from cli.local.folder import LocalFolder, NodePlace, number_of
 from cli.local.left_over import STOP_TIMEOUT_S
 from cli.local.process import environment, exit_text, last_lines
 from raftdb.client.model import NodeStatus
 from raftdb.client.sync_client import Client
-from raftdb.endpoint import parse_endpoint
+from raftdb.endpoint import Endpoint, parse_endpoint
 from raftdb.errors import RaftdbError, RequestRefused
 from raftdb.ownership import open_for_owner
 
@@ -45,7 +47,7 @@ class NodeState(Enum):
 
 
 class LocalCluster:
-    """The processes of a local cluster. Only one thread may use it at a time.
+    """The processes of a local cluster. What does something to it waits until no other thread does.
 
     With `logs_to_files` nodes write to `<data>/nX.log`, because the shell uses the terminal; otherwise to stderr. All
     methods raise `CommandError` or `RequestRefused`. `stop` must be called in the end, whatever happens.
@@ -70,14 +72,15 @@ class LocalCluster:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._states = dict.fromkeys(self._places, NodeState.STOPPED)
         self._client = self._new_client()
-        self._dashboard = dashboard
+        self.dashboard = dashboard
         links = {"network": network, "network_seed": None if network_seed is None else str(network_seed)}
         self._settings = {name: value for name, value in links.items() if value is not None} | dict(
             settings or {}
         )
         self.network = FaultyNetwork({node.id: node.http for node in nodes})
         """The network between the nodes, which can be set while they run."""
-        self._token = secrets.token_urlsafe(TOKEN_BYTES)
+        self.token = secrets.token_urlsafe(TOKEN_BYTES)
+        self.lock = threading.RLock()
 
     def _new_client(self) -> Client:
         """A client that knows the addresses of all nodes."""
@@ -104,17 +107,22 @@ class LocalCluster:
 
         The token stands behind the #, which browsers send to nobody. The node is the first one that runs.
         """
-        if self._dashboard == "off":
+        if self.dashboard == "off":
             return None
         first = next(iter(self.running_ids), self.node_ids[0])
-        token = f"#token={self._token}" if self._dashboard == "write" else ""
+        token = f"#token={self.token}" if self.dashboard == "write" else ""
         return parse_endpoint(self._places[first].http).url(f"/{token}")
+
+    def let_pages_reach(self, control: Endpoint) -> None:
+        """Have the nodes that are started from now on tell their pages where to ask for what is done to processes."""
+        self._settings["dashboard_control"] = str(control)
 
     def state(self, node_id: str) -> NodeState:
         """The state of a node's process."""
         process = self._processes.get(self._known(node_id))
         return NodeState.STOPPED if process is None or process.poll() is not None else self._states[node_id]
 
+    @alone
     def start(self) -> NodeStatus:
         """Start all nodes and wait until one of them leads; returns its status. Raises `CommandError` if a node
         ends."""
@@ -135,6 +143,7 @@ class LocalCluster:
             hint=f"the nodes' logs are in {self._folder.path}" if self._logs_to_files else None,
         )
 
+    @alone
     def stop(self) -> None:
         """Stop all nodes cleanly, at the same time, and kill those that still run after `STOP_TIMEOUT_S`."""
         running = [process for process in self._processes.values() if process.poll() is None]
@@ -158,6 +167,7 @@ class LocalCluster:
                 self._folder.write_pid(node_id, None)
             self._client.close()
 
+    @alone
     def take_ended(self) -> list[str]:
         """The nodes that have ended by themselves since the last call."""
         ended = []
@@ -183,6 +193,7 @@ class LocalCluster:
         """True if no node runs any more."""
         return all(self.state(node_id) is NodeState.STOPPED for node_id in self._places)
 
+    @alone
     def kill(self, node_id: str) -> str:
         """End a node with SIGKILL, as a crash would; returns what was done, for people."""
         process = self._running(node_id)
@@ -196,18 +207,21 @@ class LocalCluster:
         """The process of a node that runs."""
         return self._running(node_id)
 
+    @alone
     def launch(self, node_id: str, settings: Mapping[str, str] | None = None) -> None:
         """Start a node that does not run, with these `settings` over those of all nodes, and do not wait for it."""
         if self.state(node_id) is not NodeState.STOPPED:
             raise RequestRefused("bad_request", f"{node_id} runs already")
         self._spawn(node_id, settings)
 
-    def restart(self, node_id: str) -> str:
-        """Start a node, stopping it cleanly first if it runs, and wait until it answers; returns what was done."""
+    @alone
+    def restart(self, node_id: str, *, waits: bool = True) -> str:
+        """Start a node, stopping it cleanly first if it runs, and wait until it answers if this `waits`; returns what
+        was done."""
         self._end(node_id)
         self._spawn(node_id)
         pid = self._processes[node_id].pid
-        if self._answers(node_id):
+        if waits and self._answers(node_id):
             return f"{node_id} is up (pid {pid})"
         return f"{node_id} was started (pid {pid}) but does not answer yet"
 
@@ -223,6 +237,7 @@ class LocalCluster:
             time.sleep(POLL_S)
         return False
 
+    @alone
     def add(self, node_id: str | None = None) -> str:
         """Start one more node, which asks the others to take it in, and wait until they have; returns its id. It votes
         once it has caught up. Without `node_id` it gets the next id that was never used."""
@@ -243,6 +258,7 @@ class LocalCluster:
             time.sleep(POLL_S)
         return node_id
 
+    @alone
     def enlist(self, node_id: str) -> None:
         """Start one more node, with an id that was never used, which asks the others to take it in; wait for
         nothing."""
@@ -253,6 +269,7 @@ class LocalCluster:
         self._client = self._new_client()
         self._spawn(place.id)
 
+    @alone
     def retire(self, node_id: str) -> str:
         """Stop a node that is a member no more, and delete its data; what it said stays. Returns what was done."""
         if self._client.membership().find(self._known(node_id)) is not None:
@@ -263,6 +280,7 @@ class LocalCluster:
         self.forget(node_id)
         return f"{node_id} was stopped, and its data deleted"
 
+    @alone
     def forget(self, node_id: str) -> None:
         """Delete the data of a node that does not run, and is a member no more."""
         self._folder.forget(self.places, node_id)
@@ -284,6 +302,7 @@ class LocalCluster:
             process.kill()
             process.wait()
 
+    @alone
     def pause(self, node_id: str) -> str:
         """Pause a node with SIGSTOP, so that it answers no one and does not notice that time passes; returns what was
         done."""
@@ -292,6 +311,7 @@ class LocalCluster:
         self._states[node_id] = NodeState.PAUSED
         return f"{node_id} paused; .resume {node_id} lets it go on"
 
+    @alone
     def resume(self, node_id: str) -> str:
         """Let a paused node go on; returns what was done."""
         process = self._running(node_id)
@@ -352,8 +372,8 @@ class LocalCluster:
     def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
         """The environment of the nodes, which has the token, because everybody on a machine may read command lines."""
         return environment() | {
-            "RAFTDB_DASHBOARD": self._dashboard,
-            "RAFTDB_DASHBOARD_TOKEN": self._token,
+            "RAFTDB_DASHBOARD": self.dashboard,
+            "RAFTDB_DASHBOARD_TOKEN": self.token,
             "RAFTDB_FAULT_INJECTION": "true",
             **{f"RAFTDB_{name.upper()}": value for name, value in settings.items()},
         }

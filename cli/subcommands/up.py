@@ -17,6 +17,7 @@ from cli.console.output import Output, is_terminal
 from cli.console.stop_signals import Stopped, StopSignals, is_ignored
 from cli.local import left_over
 from cli.local.cluster import POLL_S, LocalCluster
+from cli.local.control import PageControl
 from cli.local.folder import LocalFolder, NodePlace, check_node_count
 from cli.run.interpreter import Interpreter
 from cli.subcommands.options import (
@@ -159,7 +160,10 @@ def _run_cluster(
     signals.install(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     is_script = with_shell and not is_terminal(sys.stdin)
     announce = Output("table", stream=sys.stderr) if is_script else Output("table")
+    control = PageControl(cluster)
     try:
+        if cluster.dashboard == "write":
+            control.start()
         leader = cluster.start()
         if is_script or not with_shell:  # the shell's banner shows the same
             announce.text(render.nodes([(place.id, place.http) for place in cluster.places], leader.id))
@@ -168,37 +172,37 @@ def _run_cluster(
         if network is not None:
             announce.text(f"network between the nodes: {network}")
         if not with_shell:
-            _wait(cluster, announce)
+            _wait(cluster, control, announce)
         if not is_ignored(signal.SIGINT):
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        exit_code = _run_shell(cluster, options, signals)
+        exit_code = _run_shell(cluster, control, options, signals)
     except Stopped:
         exit_code = EXIT_OK
     finally:
         signals.leave_shell = None
-        _stop(cluster)
+        _stop(cluster, control)
     # The terminal may have gone, and a signal now has nothing left to stop.
     with suppress(Stopped, KeyboardInterrupt, CommandError, BrokenPipeError):
         announce.text(f"stopped; the data stays in {folder.path}")
     return exit_code
 
 
-def _run_shell(cluster: LocalCluster, options: Options, signals: StopSignals) -> int:
+def _run_shell(cluster: LocalCluster, control: PageControl, options: Options, signals: StopSignals) -> int:
     output = Output(options.output)
     addresses, losses = [place.http for place in cluster.places], Losses()
     with options.client(sessions=True, addresses=addresses, on_session_lost=losses.note) as client:
         interpreter = Interpreter(client, output, cluster=cluster, consistency=options.consistency)
         return run_on_terminal_or_stdin(
             interpreter,
-            take_news=lambda: [*cluster.take_exits(), *losses.take()],
+            take_news=lambda: [*cluster.take_exits(), *control.take_news(), *losses.take()],
             announce=signals.announce,
         )
 
 
-def _wait(cluster: LocalCluster, output: Output) -> NoReturn:
+def _wait(cluster: LocalCluster, control: PageControl, output: Output) -> NoReturn:
     """Wait for a signal, which raises `Stopped`, or until all nodes have ended, which raises `CommandError`."""
     while not cluster.all_stopped():
-        for line in cluster.take_exits():
+        for line in [*cluster.take_exits(), *control.take_news()]:
             output.notice(f"raftdb: {line}")
         time.sleep(POLL_S)
     for line in cluster.take_exits():
@@ -206,7 +210,10 @@ def _wait(cluster: LocalCluster, output: Output) -> NoReturn:
     raise CommandError("up", "all nodes have ended", exit_code=EXIT_FAILED)
 
 
-def _stop(cluster: LocalCluster) -> None:
-    """Stop the nodes. Another signal meanwhile kills all of them at once."""
+def _stop(cluster: LocalCluster, control: PageControl) -> None:
+    """Stop the nodes, when no page can start one any more. Another signal meanwhile kills all of them at once."""
     with suppress(Stopped, KeyboardInterrupt):
-        cluster.stop()
+        try:
+            control.close()
+        finally:
+            cluster.stop()

@@ -63,6 +63,7 @@ from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_browser import Browsers
 from raftdb.frontend.http_lessons import serve_lessons
 from raftdb.frontend.http_pages import PagesApi
+from raftdb.frontend.http_processes import serve_processes
 from raftdb.frontend.http_server import HttpServer, ServerLimits
 from raftdb.frontend.impaired_clients import as_it_is, through
 from raftdb.frontend.node_api import Backup, Consistency
@@ -80,6 +81,7 @@ __all__ = [
     "ServerLimits",
     "as_it_is",
     "serve_lessons",
+    "serve_processes",
     "through",
 ]
 """What other packages may use: a listener for each protocol, and what they need of a node."""

@@ -53,7 +53,7 @@ class Browsers:
         if request.method not in ("GET", "HEAD"):
             if not is_ours:
                 raise RequestRefused("forbidden", "the request comes from a page of another origin")
-            self._check_token(request)
+            self.check_token(request)
             return _readable_by(origin)
         may_read = is_ours and route is not None and route.permission in PAGES_READ
         return _readable_by(origin) if may_read else ()
@@ -81,7 +81,8 @@ class Browsers:
             return False
         return endpoint in map(_on_loopback, self._members())
 
-    def _check_token(self, request: web.BaseRequest) -> None:
+    def check_token(self, request: web.BaseRequest) -> None:
+        """Raise RequestRefused (`forbidden`) unless the request bears the token."""
         kind, _, given = request.headers.get(AUTHORIZATION, "").partition(" ")
         if self._token is None:
             raise RequestRefused(

@@ -43,13 +43,25 @@ class File(NamedTuple):
 
 class PagesApi:
     """The pages, and their files. `members` are the addresses that pages may connect to; `mode` is the setting
-    `dashboard`: what they offer."""
+    `dashboard`: what they offer; `control` is the owner of the nodes' processes, if pages may ask it for something."""
 
-    def __init__(self, members: MemberAddresses, *, mode: str, pages: Sequence[Page] = PAGES) -> None:
+    def __init__(
+        self,
+        members: MemberAddresses,
+        *,
+        mode: str,
+        control: Endpoint | None = None,
+        pages: Sequence[Page] = PAGES,
+    ) -> None:
         self._members = members
+        self._control = [] if control is None or mode != "write" else [control]
         self._pages = pages
         shell = Template(files()[SHELL].decode()).substitute(
-            mode=html.escape(mode), navigation=_navigation(pages), styles=_styles(), modules=_modules()
+            mode=html.escape(mode),
+            control="".join(html.escape(owner.url()) for owner in self._control),
+            navigation=_navigation(pages),
+            styles=_styles(),
+            modules=_modules(),
         )
         self._shell = _file(SHELL, shell.encode())
         # Read with the others, before there is a loop that it would hold up: lessons find them in the cache.
@@ -65,7 +77,7 @@ class PagesApi:
 
     async def page(self, request: web.BaseRequest) -> Reply:
         """GET of any page: the one HTML file."""
-        policy = (b"Content-Security-Policy", policy_of(self._members()))
+        policy = (b"Content-Security-Policy", policy_of([*self._members(), *self._control]))
         # The policy is part of what is kept, so that a page that was kept knows the members of now.
         etag = etag_of(self._shell.body + policy[1])
         return answer_file(request, self._shell._replace(etag=etag), [policy, (b"Vary", b"Accept")])

@@ -172,9 +172,8 @@ class _Node:
         self._address = own_address(settings, log, view.configuration.find(view.id))
         self._own_starts = begin_start(log)
         self._receiver = folder.receiver
-        has_pages = settings.dashboard != "off"
         self._impaired = impaired_network(settings)
-        self._pages = PagesApi(self._member_addresses, mode=settings.dashboard) if has_pages else None
+        self._pages = self._new_pages()
 
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything. Raises the Fatal that ended it, if one did."""
@@ -366,6 +365,10 @@ class _Node:
         )
         parts.then("forwarder", made.close)
         return made
+
+    def _new_pages(self) -> PagesApi | None:
+        mode, control = self._settings.dashboard, self._settings.dashboard_control
+        return None if mode == "off" else PagesApi(self._member_addresses, mode=mode, control=control)
 
     def _browsers(self) -> Browsers:
         settings = self._settings

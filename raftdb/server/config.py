@@ -168,6 +168,8 @@ class Settings:
         default=None, repr=False, metadata={"parse": parse_token, "is_secret": True}
     )
     """What a page bears that acts: the same at all nodes."""
+    dashboard_control: Endpoint | None = field(default=None, metadata={"parse": parse_endpoint})
+    """Where pages reach the owner of the nodes' processes, as `raftdb up` is."""
     redis: Endpoint | None = field(default=None, metadata={"parse": parse_endpoint})
     redis_cluster: Endpoint | None = field(default=None, metadata={"parse": parse_endpoint})
     """Where clients of Redis clusters connect, which a node that does not lead sends to the leader."""

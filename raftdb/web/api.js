@@ -45,6 +45,11 @@ export class Api {
     return this.mode === "write" && this.token !== null;
   }
 
+  // Where the owner of the nodes' processes is, as `raftdb up` is; null if there is none.
+  get control() {
+    return document.documentElement.dataset.control || null;
+  }
+
   // Why it may not, for people.
   get whyNot() {
     if (this.mode !== "write") return "These nodes show pages that only look (dashboard = read).";
@@ -61,6 +66,11 @@ export class Api {
     const known = this.leaderBase();
     const bases = known === null ? this.bases() : [known, ...this.bases().filter((base) => base !== known)];
     return this.#first(bases, method, path, body, signal);
+  }
+
+  // A request to one node, or to the owner of the nodes' processes, at this address.
+  async at(base, method, path, body, { signal } = {}) {
+    return this.#request(base, method, path, body, signal);
   }
 
   async #first(bases, method, path, body, signal, timeoutMs) {

@@ -1,7 +1,8 @@
 // The picture of the cluster: nodes in a ring, their roles as shapes and words, and the messages that travel between them.
 
-import { add, fill, h, s, say, set, shown } from "./dom.js";
+import { add, fill, s, say, set, shown } from "./dom.js";
 import { lagOf, ROLES } from "./health.js";
+import { drawn, placeOn } from "./messages.js";
 import { ago } from "./words.js";
 
 // How far apart nodes are, as [x, y] from the middle, in windows that are wide and narrow, for few nodes and many.
@@ -21,36 +22,7 @@ const FLYING_MAX = 120;
 const CROWD = 5;
 const LOST_AFTER = 0.55;
 
-// How each kind of message looks: its class and shape. What is not here is a small dot.
-const LOOKS = {
-  heartbeat: ["beat", "dot", 4],
-  heartbeat_reply: ["beat-reply", "dot", 2.5],
-  append_entries_reply: ["entries-reply", "square", 5],
-  request_pre_vote: ["vote", "triangle", 8],
-  request_vote: ["vote", "triangle", 11],
-  request_pre_vote_reply: ["yes", "dot", 5],
-  request_vote_reply: ["yes", "dot", 6],
-  install_snapshot: ["entries", "square", 18],
-  timeout_now: ["vote", "triangle", 12],
-};
-
 export const CROWN = "M-13 -6 L-13 -18 L-6 -12 L0 -21 L6 -12 L13 -18 L13 -6 Z";
-
-export const LEGEND = [
-  ["beat", "dot", 4, "“I am still here”, from the leader"],
-  ["entries", "square", 9, "entries to store, and their receipts"],
-  ["vote", "triangle", 10, "asks for a vote"],
-  ["yes", "dot", 6, "gives its vote"],
-  ["no", "cross", 6, "refuses"],
-];
-
-export function shape(look, kind, size) {
-  const attributes = { class: `message ${look}` };
-  if (kind === "square") return s("rect", { ...attributes, x: -size / 2, y: -size / 2, width: size, height: size, rx: 1.5 });
-  if (kind === "triangle") return s("path", { ...attributes, d: `M0 ${-size * 0.62}L${size * 0.6} ${size * 0.42}H${-size * 0.6}Z` });
-  if (kind === "cross") return s("path", { ...attributes, d: `M${-size} ${-size}L${size} ${size}M${size} ${-size}L${-size} ${size}` });
-  return s("circle", { ...attributes, r: size });
-}
 
 export class Ring {
   // `onPick` gets the id of a node that was chosen.
@@ -196,13 +168,7 @@ export class Ring {
 
   #launch(from, flow, at) {
     if (this.flying.size >= FLYING_MAX || !this.views.has(from) || !this.views.has(flow.to)) return;
-    let [look, kind, size] = LOOKS[flow.kind] ?? ["beat", "dot", 3];
-    if (flow.kind === "append_entries") {
-      const isEmpty = flow.entries === 0;
-      [look, kind, size] = isEmpty ? ["beat", "dot", 3] : ["entries", "square", 8 + Math.min(7, Math.log2(flow.entries))];
-    }
-    if (flow.refusals > 0) [look, kind, size] = ["no", "cross", 5];
-    const element = shape(look, kind, size);
+    const element = drawn(flow.kind, { entries: flow.entries, isRefusal: flow.refusals > 0 });
     const isLost = !this.cluster.nodes.get(flow.to)?.isHeard;
     const flightMs = flow.kind.includes("vote") ? VOTE_FLIGHT_MS : FLIGHT_MS;
     this.flying.add({ element, from: this.views.get(from), to: this.views.get(flow.to), at, flightMs, isLost });
@@ -220,14 +186,7 @@ export class Ring {
         continue;
       }
       if (!flight.element.isConnected) add(this.flights, [flight.element]);
-      const { from, to } = flight;
-      const [dx, dy] = [to.x - from.x, to.y - from.y];
-      const length = Math.hypot(dx, dy) || 1;
-      // Each direction keeps to its side of the line, so that a message and its answer do not meet.
-      const [sideX, sideY] = [(-dy / length) * 6, (dx / length) * 6];
-      const way = (from.radius + share * (length - from.radius - to.radius)) / length;
-      const x = from.x + dx * way + sideX;
-      const y = from.y + dy * way + sideY;
+      const [x, y] = placeOn(flight.from, flight.to, share);
       flight.element.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
       if (flight.isLost) flight.element.setAttribute("opacity", (1 - share / LOST_AFTER).toFixed(2));
     }
@@ -251,14 +210,4 @@ function outline(role, radius) {
     return s("rect", { x: -side / 2, y: -side / 2, width: side, height: side, rx: 10 });
   }
   return disc;
-}
-
-export function legend() {
-  return h(
-    "ul",
-    { class: "legend" },
-    LEGEND.map(([look, kind, size, text]) =>
-      h("li", {}, s("svg", { viewBox: "-12 -12 24 24", width: 20, height: 20, "aria-hidden": "true" }, shape(look, kind, size)), text),
-    ),
-  );
 }

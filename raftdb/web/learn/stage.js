@@ -1,36 +1,26 @@
 // The stage of a lesson: servers in a ring with their timers, messages between them, and their logs side by side.
 
-import { add, fill, h, s, say, set } from "../dom.js";
-import { CROWN, LEGEND, shape } from "../ring.js";
+import { add, fill, h, s, say, set, shown } from "../dom.js";
+import { drawn, legend, placeOn } from "../messages.js";
+import { CROWN } from "../ring.js";
 
 const SIZE = { width: 560, height: 400 };
 const RADIUS = 38;
-const LOOKS = {
-  heartbeat: ["beat", "dot", 4.5],
-  heartbeat_reply: ["beat-reply", "dot", 3],
-  append_entries: ["entries", "square", 11],
-  append_entries_reply: ["entries-reply", "square", 7],
-  request_pre_vote: ["vote", "triangle", 9],
-  request_vote: ["vote", "triangle", 13],
-  request_pre_vote_reply: ["yes", "dot", 5],
-  request_vote_reply: ["yes", "dot", 7],
-  install_snapshot: ["entries", "square", 20],
-  timeout_now: ["vote", "triangle", 14],
-};
 const ROLE_WORDS = { leader: "leads", follower: "follows", candidate: "asks for votes", pre_candidate: "asks around" };
 const TERM_COLOURS = 6;
-const LOG_COLUMNS = 10;
+export const LOG_COLUMNS = 10;
+const ID_CHARACTERS_LARGE_MAX = 5;
 export const WARNING = "M0 -13L13 10H-13Z";
 
 export class Stage {
-  constructor(recording) {
+  // `label` says what the picture is of.
+  constructor(recording, label = "The simulated servers") {
     this.recording = recording;
     this.lines = s("g", { class: "lines" });
     this.flights = s("g", {});
     this.discs = s("g", {});
-    this.picture = s("svg", { class: "ring", viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img", "aria-label": "The simulated servers" }, [this.lines, this.flights, this.discs]);
-    this.legend = h("ul", { class: "legend" },
-      LEGEND.map(([look, kind, size, words]) => h("li", {}, s("svg", { viewBox: "-9 -9 18 18", width: 18, height: 18, "aria-hidden": "true" }, [shape(look, kind, size * 0.8)]), words)));
+    this.picture = s("svg", { class: "ring", viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img", "aria-label": label }, [this.lines, this.flights, this.discs]);
+    this.legend = legend();
     this.table = h("table", {});
     this.logs = h("div", { class: "logs" }, h("p", { class: "soft small" }, "The logs. An entry is framed once its server knows that it is committed."), this.table);
     this.views = new Map();
@@ -70,13 +60,13 @@ export class Stage {
       const angle = (place / ids.length) * 2 * Math.PI - Math.PI / 2;
       const x = SIZE.width / 2 + 190 * Math.cos(angle);
       const y = SIZE.height / 2 + 6 + (ids.length === 3 ? 128 : 132) * Math.sin(angle);
-      const view = { x, y };
+      const view = { x, y, radius: RADIUS };
       view.timer = s("circle", { class: "timer", r: RADIUS + 7, pathLength: 100, transform: "rotate(-90)" });
       view.disc = s("circle", { r: RADIUS });
       view.crown = s("path", { class: "crown", d: CROWN, transform: `translate(0 ${-RADIUS + 8})` });
       view.cross = s("path", { class: "down", d: "M-16 -16L16 16M16 -16L-16 16" });
       view.alarm = s("g", { class: "alarm", transform: `translate(${RADIUS * 0.8} ${-RADIUS * 0.8})` }, [s("path", { d: WARNING }), s("text", { y: 6 }, "!")]);
-      view.id = s("text", { class: "id", y: -2 }, id);
+      view.id = s("text", { class: id.length > ID_CHARACTERS_LARGE_MAX ? "id long" : "id", y: -2 }, shown(id, 10));
       view.term = s("text", { class: "role", y: 15 });
       view.role = s("text", { class: "below", y: RADIUS + 22 });
       view.vote = s("text", { class: "below", y: RADIUS + 37 });
@@ -87,7 +77,7 @@ export class Stage {
     ids.forEach((from, place) => {
       for (const to of ids.slice(place + 1)) {
         const [a, b] = [this.views.get(from), this.views.get(to)];
-        add(this.lines, s("line", { x1: a.x, y1: a.y, x2: b.x, y2: b.y, data: { pair: `${from} ${to}` } }));
+        add(this.lines, s("line", { x1: a.x, y1: a.y, x2: b.x, y2: b.y, data: { from, to } }));
       }
     });
   }
@@ -102,18 +92,18 @@ export class Stage {
     set(view.cross, { visibility: isDown ? null : "hidden" });
     const isVoter = node.voters.includes(id);
     say(view.term, isDown ? "" : `term ${node.term}`);
-    const words = node.out !== null ? "is out" : !node.up ? "is down" : node.paused ? "is paused" : !isVoter ? (node.voters.length > 0 ? "has no vote" : "is new") : node.role === "follower" && node.leader === null ? "waits" : ROLE_WORDS[node.role];
+    const words = node.out !== null ? "is out" : node.silent ? "is not heard" : !node.up ? "is down" : node.paused ? "is paused" : !isVoter ? (node.voters.length > 0 ? "has no vote" : "is new") : node.role === "follower" && node.leader === null ? "waits" : ROLE_WORDS[node.role];
     say(view.role, words);
     const isVoting = !isDown && node.voted_for !== null && node.role !== "leader" && node.leader === null;
     say(view.vote, isVoting ? (node.voted_for === id ? "voted for itself" : `voted for ${node.voted_for}`) : "");
   }
 
   #cuts() {
-    const blocked = new Set(this.state.blocked.map((pair) => pair.join(" ")));
+    const { blocked, slow = [] } = this.state;
     for (const line of this.lines.children) {
-      const [from, to] = line.dataset.pair.split(" ");
-      const cut = Number(blocked.has(`${from} ${to}`)) + Number(blocked.has(`${to} ${from}`));
-      set(line, { class: cut > 0 ? "cut" : null });
+      const { from, to } = line.dataset;
+      const isOn = ([one, other]) => (one === from && other === to) || (one === to && other === from);
+      set(line, { class: blocked.some(isOn) ? "cut" : slow.some(isOn) ? "slow" : null });
     }
   }
 
@@ -129,11 +119,8 @@ export class Stage {
     for (const flight of this.recording.underWay(us)) {
       const [from, to] = [this.views.get(flight.from), this.views.get(flight.to)];
       if (from === undefined || to === undefined) continue;
-      const [dx, dy] = [to.x - from.x, to.y - from.y];
-      const length = Math.hypot(dx, dy) || 1;
       const share = (us - flight.sentUs) / ((flight.arrivedUs ?? flight.sentUs + this.recording.wayUs) - flight.sentUs);
-      const way = (RADIUS + share * (length - 2 * RADIUS)) / length;
-      const [x, y] = [from.x + dx * way - (dy / length) * 6, from.y + dy * way + (dx / length) * 6];
+      const [x, y] = placeOn(from, to, share);
       const element = lookOf(flight.messages);
       element.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
       if (flight.arrivedUs === null) element.setAttribute("opacity", Math.max(0, 1 - share / 0.6).toFixed(2));
@@ -170,10 +157,8 @@ function cell(node, index, isPointed) {
   ));
 }
 
+// A frame is shown as what matters most in it.
 function lookOf(messages) {
   const main = messages.find((one) => !one.type.startsWith("heartbeat")) ?? messages[0];
-  let [look, kind, size] = LOOKS[main.type] ?? ["beat", "dot", 3];
-  if (main.type === "append_entries" && main.entry_count === 0) [look, kind, size] = ["beat", "dot", 4];
-  if (main.granted === false || main.success === false) [look, kind, size] = ["no", "cross", 5];
-  return shape(look, kind, size);
+  return drawn(main.type, { entries: main.entry_count, isRefusal: main.granted === false || main.success === false });
 }

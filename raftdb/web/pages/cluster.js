@@ -3,7 +3,8 @@
 import { confirm } from "../confirm.js";
 import { fill, h, say, set, shown } from "../dom.js";
 import { census, health, lagOf, ROLES } from "../health.js";
-import { legend, Ring, silenceOf } from "../ring.js";
+import { legend } from "../messages.js";
+import { Ring, silenceOf } from "../ring.js";
 import { Looks } from "../rates.js";
 import { told } from "../story.js";
 import { bytes, count, duration, number, rate, time } from "../words.js";

@@ -40,10 +40,13 @@ const PLAY_TIMEOUT_MS = 40_000;
 const STRETCH_MS_MAX = 14_000;
 // What `raftdb learn FILE` shows.
 const OWN = "own";
+// The nodes themselves in place of simulated ones.
+const LIVE = "live";
 
 export async function open(view) {
   const name = view.parameters.chapter;
   if (name === undefined) return table(view);
+  if (name === LIVE) return openLive(view);
   if (CHAPTERS[name] === undefined && name !== OWN) return fill(view.root, h("p", { class: "notice" }, "There is no such chapter."));
   fill(view.root, h("p", { class: "soft" }, "The cluster is being simulated…"));
   const query = new URLSearchParams();
@@ -54,6 +57,17 @@ export async function open(view) {
   } catch (error) {
     if (!view.signal.aborted) fill(view.root, h("p", { class: "notice bad" }, `This lesson cannot be shown: ${shown(error.message)}`));
   }
+}
+
+async function openLive(view) {
+  if (!hasNodes()) return fill(view.root, h("p", { class: "notice" }, "There are no nodes here: raftdb learn shows the page alone. raftdb up starts a cluster."));
+  const { Live } = await import("../learn/live.js");
+  return new Live(view).leave;
+}
+
+// Whether a node has served this page; `raftdb learn` serves only the chapters.
+function hasNodes() {
+  return document.querySelector('nav a[data-module="cluster"]') !== null;
 }
 
 function table(view) {
@@ -72,10 +86,13 @@ function table(view) {
       "p",
       { class: "lead" },
       "Raft is how servers keep the same data, in the same order, though some of them fail. Each chapter lets you do something " +
-        "to a small cluster and see what happens. Nothing here touches your own nodes: the servers are simulated, but what they " +
+        "to a small cluster and see what happens. The chapters touch none of your own nodes: their servers are simulated, but what they " +
         "do is what raftdb does.",
     ),
     h("ol", { class: "chapters" }, cards),
+    hasNodes()
+      ? h("section", { class: "card chapter live-link" }, h("h2", {}, h("a", { href: "/learn/live" }, "Your own nodes")), h("p", { class: "soft" }, "The same picture of this cluster itself: kill real nodes, pause them, cut their links, and see what the others do."))
+      : null,
   );
 }
 

@@ -1,6 +1,7 @@
 // The logs of all nodes side by side, around what is committed: each row is an index, each column a node.
 
 import { fill, h, say, set, shown } from "../dom.js";
+import { described, termAt } from "../entries.js";
 import { lagOf } from "../health.js";
 import { number } from "../words.js";
 
@@ -151,13 +152,6 @@ class Rows {
   }
 }
 
-// The term of the entry at `index` in a node's log; null if it has none there.
-function termAt(log, index) {
-  if (log === null || index < log.first_index || index > log.last_index) return null;
-  const run = log.terms.findLast(([first]) => first <= index);
-  return run === undefined ? null : run[1];
-}
-
 function showCell(cell, node, leader, index) {
   const span = cell.firstChild;
   const { log } = node;
@@ -185,24 +179,6 @@ function showCell(cell, node, leader, index) {
 function summary(entry, isOpen) {
   if (entry === undefined) return isOpen ? "not committed yet" : "";
   return shown(described(entry), TEXT_CHARACTERS_MAX);
-}
-
-function described(entry) {
-  if (entry.kind === "noop") return "a new leader begins its term";
-  if (entry.kind === "configuration") return `members: ${entry.members.map((one) => one.id).join(", ")}`;
-  if (entry.command === "transaction") return `transaction: ${entry.commands.map(spelled).join("; ")}`;
-  if (entry.command === "expire_due") return "the clock: what is due expires";
-  return spelled(entry);
-}
-
-function spelled({ command, args = [] }) {
-  return [command, ...args.map(argument)].join(" ");
-}
-
-function argument(value) {
-  if (typeof value === "string") return /^[!-~]{1,40}$/.test(value) ? value : JSON.stringify(value.slice(0, 200));
-  if (value !== null && typeof value === "object" && "base64" in value) return `base64:${value.base64.slice(0, 60)}`;
-  return JSON.stringify(value);
 }
 
 function showEntry(root, nodes, index, entry) {

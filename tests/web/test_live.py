@@ -1,0 +1,99 @@
+"""Real nodes on the page that teaches: a leader is killed and started, and a link is cut, from a browser."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from cli.local.cluster import LocalCluster, NodeState
+from cli.local.control import PageControl
+from cli.local.folder import LocalFolder
+from tests.web.chrome import Browser, Tab
+from tests.web.support import IN_BROWSER
+
+pytestmark = IN_BROWSER
+ROW = "[...document.querySelectorAll('.deeds tr')].find(row => row.firstChild.textContent === '%s')"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    folder = LocalFolder(tmp_path_factory.mktemp("live") / "data")
+    folder.lock()
+    cluster = LocalCluster(folder, folder.create(3), logs_to_files=True)
+    control = PageControl(cluster)
+    try:
+        control.start()
+        cluster.start()
+        yield cluster
+    finally:
+        control.close()
+        cluster.stop()
+        folder.unlock()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tab(browser: Browser) -> AsyncIterator[Tab]:
+    async with browser.tab() as tab:
+        yield tab
+
+
+async def press(tab: Tab, node: str, words: str) -> None:
+    button = f"[...{ROW % node}.querySelectorAll('button')].find(one => one.textContent === '{words}' && !one.hidden)"
+    await tab.wait(f"{button} && !{button}.disabled")
+    await tab.run(f"{button}.click()")
+
+
+async def test_a_leader_is_killed_and_started_from_the_page(tab: Tab, cluster: LocalCluster) -> None:
+    url = (cluster.dashboard_url or "").replace("/#", "/learn/live#")
+    await tab.size(1280, 900, dark=False)
+    await tab.open(url)
+    leader = await tab.wait("globalThis.raftdbCluster?.leader?.id")
+    await press(tab, leader, "Kill")
+    await tab.wait(f"raftdbCluster.leader && raftdbCluster.leader.id !== '{leader}'")
+    assert cluster.state(leader) is NodeState.STOPPED
+    await tab.wait(
+        "[...document.querySelectorAll('.ring .below')].some(one => one.textContent === 'is down')"
+    )
+    await press(tab, leader, "Start")
+    await tab.wait(f"raftdbCluster.nodes.get('{leader}').isHeard")
+    await press(tab, leader, "Pause")
+    await tab.wait(f"{ROW % leader}.innerText.includes('is paused')")
+    assert cluster.state(leader) is NodeState.PAUSED
+    await press(tab, leader, "Go on")
+    await tab.wait(f"raftdbCluster.nodes.get('{leader}').isHeard")
+    assert cluster.state(leader) is NodeState.RUNNING
+
+
+async def test_a_link_is_cut_and_healed_and_the_picture_says_so(tab: Tab, cluster: LocalCluster) -> None:
+    def button(words: str) -> str:
+        return f"[...document.querySelectorAll('.links button')].find(one => one.textContent === '{words}')"
+
+    await tab.wait(f"!{button('Cut')}.disabled")
+    await tab.run("document.querySelectorAll('.links select')[1].value = 'n2'")
+    await tab.run(f"{button('Cut')}.click()")
+    await tab.wait("document.querySelector('.links').innerText.includes('cut: n1 to n2 and n2 to n1')")
+    await tab.wait("document.querySelectorAll('.ring line.cut').length === 1")
+    await tab.run(f"{button('Heal all')}.click()")
+    await tab.wait("document.querySelector('.links').innerText.includes('All links are whole.')")
+
+
+async def test_the_picture_is_stopped_and_moved_back_and_real_nodes_are_not(tab: Tab) -> None:
+    assert "Real nodes cannot be taken back" in await tab.run("document.querySelector('.lead').innerText")
+    slider = "document.querySelector('.transport input')"
+    await tab.run(f"{slider}.value = {slider}.min; {slider}.dispatchEvent(new Event('input'))")
+    assert "ago" in await tab.run("document.querySelector('.clock').textContent")
+    assert await tab.run("document.querySelectorAll('.ring .node').length") == 3
+    await tab.run("document.querySelector('.transport button').click()")
+    assert await tab.run("document.querySelector('.clock').textContent") == "now"
+
+
+async def test_without_the_token_the_page_only_looks(browser: Browser, cluster: LocalCluster) -> None:
+    address = (cluster.dashboard_url or "").partition("#")[0]
+    async with browser.tab() as stranger:
+        await stranger.size(360, 900, dark=True)
+        await stranger.open(f"{address}learn/live")
+        await stranger.wait("document.querySelectorAll('.deeds tr').length === 3")
+        assert "raftdb up printed" in await stranger.run("document.querySelector('.notice.warn').innerText")
+        assert await stranger.run("document.querySelectorAll('.deeds button:enabled').length") == 0
+        await stranger.wait("document.documentElement.scrollWidth <= 360")
+        assert cluster.state("n1") is NodeState.RUNNING
