@@ -101,8 +101,14 @@ def wants_page(request: web.BaseRequest) -> bool:
 
 def policy_of(members: Iterable[Endpoint]) -> bytes:
     """The Content-Security-Policy of the pages."""
-    sources = " ".join(["'self'", *sorted({member.url() for member in members})])
+    sources = " ".join(["'self'", *sorted({_source_of(member) for member in members})])
     return f"default-src 'self'; connect-src {sources}; frame-ancestors 'none'".encode()
+
+
+def _source_of(member: Endpoint) -> str:
+    """The member as a source. A policy cannot name an address of IPv6: browsers take no brackets in it, and would not
+    let the page hear that member at all. A port can be named, of any host."""
+    return f"http://*:{member.port}" if ":" in member.host else member.url()
 
 
 def answer_file(request: web.BaseRequest, file: File, headers: Iterable[tuple[bytes, bytes]]) -> Reply:

@@ -173,7 +173,9 @@ class _Node:
         self._own_starts = begin_start(log)
         self._receiver = folder.receiver
         self._impaired = impaired_network(settings)
-        self._pages = self._new_pages()
+        mode, control = settings.dashboard, settings.dashboard_control
+        pages = PagesApi(self._member_addresses, mode=mode, control=control)
+        self._pages = None if mode == "off" else pages
 
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything. Raises the Fatal that ended it, if one did."""
@@ -365,10 +367,6 @@ class _Node:
         )
         parts.then("forwarder", made.close)
         return made
-
-    def _new_pages(self) -> PagesApi | None:
-        mode, control = self._settings.dashboard, self._settings.dashboard_control
-        return None if mode == "off" else PagesApi(self._member_addresses, mode=mode, control=control)
 
     def _browsers(self) -> Browsers:
         settings = self._settings

@@ -2,8 +2,9 @@
 
 import pytest
 
+from raftdb.endpoint import Endpoint
 from raftdb.frontend.http_browser import Browsers
-from raftdb.frontend.http_pages import PagesApi
+from raftdb.frontend.http_pages import PagesApi, policy_of
 from raftdb.web import files
 from tests.addresses import at
 from tests.frontend.support import get, post, running
@@ -90,7 +91,7 @@ async def test_a_browser_gets_the_page_and_a_program_the_routes() -> None:
         page = await http.request(get("/", headers=["Accept: text/html,application/xhtml+xml,*/*;q=0.8"]))
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert page.headers["content-security-policy"] == (
-            "default-src 'self'; connect-src 'self' http://127.0.0.1:8001 http://[::1]:8003 "
+            "default-src 'self'; connect-src 'self' http://*:8003 http://127.0.0.1:8001 "
             "http://db.example:8002; frame-ancestors 'none'"
         )
         assert page.headers["x-content-type-options"] == "nosniff"
@@ -129,3 +130,11 @@ async def test_without_a_dashboard_there_are_no_pages() -> None:
     async with running() as http:
         assert (await http.request(get("/web/shell.js"))).status == 404
         assert (await http.request(get("/", headers=["Accept: text/html"]))).json["name"] == "raftdb"
+
+
+def test_a_policy_names_members_and_of_those_with_ipv6_the_port() -> None:
+    """Browsers take no brackets in a source, and would refuse to connect to such a member."""
+    members = [Endpoint("127.0.0.1", 8001), Endpoint("db.example", 8002), Endpoint("::1", 8003)]
+    policy = policy_of(members).decode()
+    assert "connect-src 'self' http://*:8003 http://127.0.0.1:8001 http://db.example:8002;" in policy
+    assert "[" not in policy
