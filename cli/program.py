@@ -64,6 +64,11 @@ SUB_COMMANDS: dict[str, SubCommand] = {
         "cli.subcommands.torture:run",
         starts_nodes=True,
     ),
+    "demo": SubCommand(
+        "Play a classic demonstration on a real cluster, step by step, or list them.",
+        "cli.subcommands.demo:run",
+        starts_nodes=True,
+    ),
     "learn": SubCommand(
         "Serve the page that teaches Raft, without a cluster, until Ctrl-C.",
         "cli.subcommands.learn:run",

@@ -123,12 +123,12 @@ class LocalCluster:
         return NodeState.STOPPED if process is None or process.poll() is not None else self._states[node_id]
 
     @alone
-    def start(self) -> NodeStatus:
+    def start(self, *, leader_timeout_s: float = LEADER_TIMEOUT_S) -> NodeStatus:
         """Start all nodes and wait until one of them leads; returns its status. Raises `CommandError` if a node
         ends."""
         for node_id in self._places:
             self._spawn(node_id)
-        deadline = time.monotonic() + LEADER_TIMEOUT_S
+        deadline = time.monotonic() + leader_timeout_s
         while time.monotonic() < deadline:
             for place in self._places.values():
                 self._check_started(place.id)
@@ -138,20 +138,21 @@ class LocalCluster:
             time.sleep(POLL_S)
         raise CommandError(
             "up",
-            f"no leader after {LEADER_TIMEOUT_S:g} s",
+            f"no leader after {leader_timeout_s:g} s",
             exit_code=EXIT_FAILED,
             hint=f"the nodes' logs are in {self._folder.path}" if self._logs_to_files else None,
         )
 
     @alone
-    def stop(self) -> None:
-        """Stop all nodes cleanly, at the same time, and kill those that still run after `STOP_TIMEOUT_S`."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """Stop all nodes cleanly, at the same time, and kill those that still run after `STOP_TIMEOUT_S`; with
+        `at_once` kill all of them."""
         running = [process for process in self._processes.values() if process.poll() is None]
         for process in running:
             # A paused process handles SIGTERM only once it goes on, and in this order before anything else.
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGCONT)
-        deadline = time.monotonic() + STOP_TIMEOUT_S
+        deadline = time.monotonic() + (0.0 if at_once else STOP_TIMEOUT_S)
         try:
             for process in running:
                 process.wait(max(deadline - time.monotonic(), 0.0))
