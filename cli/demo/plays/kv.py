@@ -92,7 +92,7 @@ _FAILOVER = (
     ),
     Step(
         says="The log of the leader has all of it, in the one order that holds for all nodes.",
-        does=Typed(".log 1 100", "leader"),
+        does=Typed(".log 1 1000", "leader"),
         expects=has(
             "set 1 A",
             "append 1 BC",
@@ -129,7 +129,7 @@ _MEMBERS = (
     ),
     Step(
         says="So the leader is asked: the change of the members is an entry of the log, too.",
-        does=Typed(".log", "leader"),
+        does=Typed(".log 1 1000", "leader"),
         expects=has("append 4 Daisuki", "(configuration)", says="a configuration behind the last write"),
         varies=True,
     ),

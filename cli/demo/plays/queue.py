@@ -52,7 +52,7 @@ DEMO = Demo(
         ),
         Step(
             says="The log of the leader shows all of it.",
-            does=Typed(".log 1 100", "leader"),
+            does=Typed(".log 1 1000", "leader"),
             expects=has(
                 *(f"enqueue mail {value}" for value in _PUT),
                 *("dequeue mail",) * 3,

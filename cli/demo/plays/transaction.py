@@ -1,7 +1,7 @@
 """Money that moves from one account to another, while the leader dies between begin and commit."""
 
 from cli.demo.actions import Typed
-from cli.demo.plays.scenes import dies, election, others_vote, returns
+from cli.demo.plays.scenes import catches_up, dies, election, others_vote, returns
 from cli.demo.results import exactly, fails, has
 from cli.demo.steps import Demo, Step
 
@@ -45,13 +45,14 @@ DEMO = Demo(
         ),
         Step(
             says="It is one entry of the log: all of it, or nothing.",
-            does=Typed(".log 1 100", "leader"),
+            does=Typed(".log 1 1000", "leader"),
             expects=has(
                 "mset ana 100 budi 100", "transaction", says="one transaction behind the first write"
             ),
             varies=True,
         ),
         returns("old", "<old> comes back."),
+        catches_up("old"),
         Step(
             says="Ana and Budi both read her account, to write what they make of it.",
             does=Typed("begin; get ana; set ana 60", "hers", who="ana"),
