@@ -13,14 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from enum import Enum
 
 from cli.admin.network import FaultyNetwork
 from cli.console.failures import EXIT_FAILED, CommandError, reason
 from cli.local.alone import alone
 from cli.local.folder import LocalFolder, NodePlace, number_of
 from cli.local.left_over import STOP_TIMEOUT_S
-from cli.local.process import environment, exit_text, last_lines
+from cli.local.process import NodeState, environment, exit_text, last_lines
 from raftdb.client.model import NodeStatus
 from raftdb.client.sync_client import Client
 from raftdb.endpoint import Endpoint, parse_endpoint
@@ -36,14 +35,6 @@ JOIN_TIMEOUT_S = 60.0
 POLL_S = 0.05
 TOKEN_BYTES = 24
 """The randomness of the token that lets pages act."""
-
-
-class NodeState(Enum):
-    """The state of a node's process."""
-
-    RUNNING = "running"
-    PAUSED = "paused"
-    STOPPED = "stopped"
 
 
 class LocalCluster:

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from cli.console.failures import CommandError
@@ -72,16 +73,18 @@ class PageControl:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._serve())
-        except OSError as error:
+            # It is loaded only where there are pages that may act, and not on the event loop.
+            from raftdb.frontend import serve_processes
+
+            asyncio.run(self._serve(serve_processes))
+        except Exception as error:
+            if self._address.done():
+                raise
             self._address.set_exception(error)
 
-    async def _serve(self) -> None:
-        # It is loaded only where there are pages that may act.
-        from raftdb.frontend import serve_processes
-
+    async def _serve(self, serve: Callable[..., AbstractAsyncContextManager[Endpoint]]) -> None:
         self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
-        async with serve_processes(self, self._members, token=self._cluster.token) as address:
+        async with serve(self, self._members, token=self._cluster.token) as address:
             self._address.set_result(address)
             await self._ending.wait()
 

@@ -1,12 +1,21 @@
-"""What a node's process begins with, and what is left of it: its environment, its log, and how it ended."""
+"""What a node's process begins with, what it does, and what is left of it: its environment, its log, how it ended."""
 
 import importlib.util
 import os
 import signal
+from enum import Enum
 from pathlib import Path
 
 LOG_LINES_SHOWN = 15
 LOG_TAIL_BYTES = 16 * 1024
+
+
+class NodeState(Enum):
+    """The state of a node's process."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
 
 
 def environment() -> dict[str, str]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cli.local.cluster import LocalCluster, NodeState
+from cli.local.cluster import LocalCluster
 from cli.local.folder import PORTS_FIRST, LocalFolder
+from cli.local.process import NodeState
 from cli.torture.journal import Journal
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError, RequestRefused

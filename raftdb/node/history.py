@@ -85,8 +85,7 @@ class Entry(NamedTuple):
 _Kept: TypeAlias = tuple[Any, ...]
 """The parts of an `Entry`: revision, time, session, the bytes that it takes, and then the four parts of each change. A
 flat tuple of numbers and bytes is left out by the next garbage collection. Members of an enumeration would keep it in,
-and tuples in tuples for longer: a full collection looked through the whole history then, which cost a tenth of all
-processor time under pipelined writes."""
+and tuples in tuples for longer: a full collection would look through the whole history."""
 _GONE: _Kept = (0, 0, None, 0)
 _FIRST_CHANGE = len(_GONE)
 _CHANGE_PARTS = 4

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from cli.console.failures import CommandError
-from cli.local.cluster import LocalCluster, NodeState
+from cli.local.cluster import LocalCluster
 from cli.local.folder import NODES_MAX, PORTS_FIRST, LocalFolder, NodePlace
-from cli.local.process import last_lines
+from cli.local.process import NodeState, last_lines
 from cli.main import run
 from raftdb.errors import RequestRefused
 

@@ -37,6 +37,7 @@ class FakeCluster:
     ) -> None:
         FakeCluster.networks.append((network, network_seed))
         self.places = nodes
+        self.dashboard = dashboard
         self.dashboard_url = None if dashboard == "off" else f"http://{nodes[0].http}/#{dashboard}"
         self.has_failed = (folder.path / "n1.log").exists()
 
@@ -57,11 +58,28 @@ class FakeCluster:
         pass
 
 
+class FakeControl:
+    """Nobody listens for pages."""
+
+    def __init__(self, cluster: FakeCluster) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def take_news(self) -> list[str]:
+        return []
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalFolder]:
     FakeCluster.signals = [signal.SIGTERM]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     monkeypatch.setattr(up, "LocalCluster", FakeCluster)
+    monkeypatch.setattr(up, "PageControl", FakeControl)
     yield LocalFolder(tmp_path / "local")
     for number, handler in handlers.items():
         signal.signal(number, handler)

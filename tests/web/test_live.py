@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from cli.local.cluster import LocalCluster, NodeState
+from cli.local.cluster import LocalCluster
 from cli.local.control import PageControl
 from cli.local.folder import LocalFolder
+from cli.local.process import NodeState
 from tests.web.chrome import Browser, Tab
 from tests.web.support import IN_BROWSER
 
@@ -60,8 +61,9 @@ async def test_a_leader_is_killed_and_started_from_the_page(tab: Tab, cluster: L
     await tab.wait(f"{ROW % leader}.innerText.includes('is paused')")
     assert cluster.state(leader) is NodeState.PAUSED
     await press(tab, leader, "Go on")
-    await tab.wait(f"raftdbCluster.nodes.get('{leader}').isHeard")
+    await tab.wait(f"!{ROW % leader}.innerText.includes('is paused')")
     assert cluster.state(leader) is NodeState.RUNNING
+    await tab.wait("[...raftdbCluster.nodes.values()].every(node => node.isHeard)")
 
 
 async def test_a_link_is_cut_and_healed_and_the_picture_says_so(tab: Tab, cluster: LocalCluster) -> None:

@@ -1,6 +1,7 @@
 // The live cluster on the stage of the lessons: real nodes, what happens to them, and what one may do to them. Processes are
 // asked of their owner (`raftdb up`), links of the nodes, which inject faults into what they send.
 
+import { compare } from "../cluster.js";
 import { add, fill, h, say, set, shown } from "../dom.js";
 import { told } from "../story.js";
 import { ago, duration, list } from "../words.js";
@@ -162,7 +163,8 @@ export class Live {
   #linksInWords() {
     const cut = [];
     const slow = [];
-    for (const [from, links] of this.recording.network) {
+    for (const from of [...this.recording.network.keys()].sort(compare)) {
+      const links = this.recording.network.get(from);
       for (const [to, link] of Object.entries(links)) if (link.is_cut) cut.push(`${from} to ${to}`);
       else if (link.conditions !== "none") slow.push(`${from} to ${to} (${link.conditions})`);
     }
@@ -227,15 +229,15 @@ export class Live {
   #healAll() {
     const ids = [...this.rows.keys()];
     this.#do("heal all links", async () => {
-      for (const id of ids) await this.#change(id, ids, "heal");
+      for (const id of ids) if (this.view.cluster.nodes.get(id)?.isHeard) await this.#change(id, ids, "heal");
     });
   }
 
-  // Sets the links on which one node sends. A node that is gone has no links, and begins with whole ones.
+  // Sets the links on which one node sends.
   async #change(id, others, kind) {
     const { cluster, api, signal } = this.view;
     const node = cluster.nodes.get(id);
-    if (node === undefined || !node.isHeard) return;
+    if (node === undefined || !node.isHeard) throw new Error(`${id} is not heard, so its links stay as they are`);
     const { links } = await api.at(node.base, "GET", NETWORK, undefined, { signal });
     const are = Object.entries(links).filter(([other]) => !others.includes(other));
     const cut = are.filter(([, link]) => link.is_cut).map(([other]) => other);

@@ -60,6 +60,8 @@ export class LiveRecording {
       return;
     }
     this.noted = noted;
+    // The picture begins when the nodes are known.
+    if (this.frames.at(-1)?.state.nodes.size === 0) this.frames.pop();
     this.frames.push({ us: this.nowUs, state });
     if (this.frames.length > FRAMES_MAX) {
       this.frames.shift();
