@@ -219,6 +219,20 @@ async def test_the_log_shows_every_node_and_what_an_entry_says(tab: Tab, cluster
     await tab.wait("document.querySelector('.entry').innerText.includes('halo dunia')")
 
 
+async def test_an_index_to_go_to_stays_in_sight_while_the_log_grows(tab: Tab, cluster: Cluster) -> None:
+    """Also one that is not there yet, as all are to a page that has heard of no log."""
+    leader = cluster.leader()
+    await opened(tab, cluster["n2"], "/log")
+    wanted = leader.status()["last_index"] + 2
+    await tab.run(f"document.querySelector('input.index').value = {wanted}")
+    await tab.run("document.querySelector('.filters form').requestSubmit()")
+    body = json.dumps({"command": "set", "args": ["greeting", "halo"]}).encode()
+    last = [leader.ask("POST", "/v1/execute", body).json["index"] for _ in range(60)][-1]
+    await tab.wait(f"raftdbCluster.leader?.log?.applied_index >= {last}")
+    await tab.wait(f"document.querySelector('table.log tr[data-index=\"{wanted}\"] .applied') !== null")
+    assert await tab.run("document.querySelector('.primary') === null"), "the end is not followed"
+
+
 async def test_the_log_shows_conflicts_and_what_is_compacted(tab: Tab, cluster: Cluster) -> None:
     await opened(tab, cluster["n1"], "/log")
     await tab.run("document.querySelector('input.index').value = 1")

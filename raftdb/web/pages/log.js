@@ -27,7 +27,7 @@ export function open(view) {
     h("button", { type: "submit" }, "Go"),
   );
   const older = h("button", { type: "button", onclick: () => goTo(lastShown() - ROWS) }, "Older");
-  const newer = h("button", { type: "button", onclick: () => goTo(lastShown() + ROWS) }, "Newer");
+  const newer = h("button", { type: "button", onclick: goNewer }, "Newer");
   const head = h("thead");
   const body = h("tbody");
   const detail = h("section", { class: "card entry", "aria-live": "polite" });
@@ -52,9 +52,15 @@ export function open(view) {
     return Math.max(Math.min(last ?? end(), end()), Math.min(ROWS, end()));
   }
 
+  // null: the end. An index that is not there yet is waited for, as when nothing was heard of any log.
   function goTo(index) {
-    last = index === null || index >= end() ? null : Math.max(index, 1);
+    last = index === null ? null : Math.max(index, 1);
     show();
+  }
+
+  function goNewer() {
+    const index = lastShown() + ROWS;
+    goTo(index >= end() ? null : index);
   }
 
   function pick(index) {
