@@ -1,4 +1,7 @@
-"""Nodes with default settings on a slow network, each in a namespace of its own, and judged from within it."""
+"""Nodes with default settings on a slow network, each in a namespace of its own, and judged from within it.
+
+(Nothing else is in those namespaces, and nodes are told so with `insecure`: they listen beyond loopback.)
+"""
 
 import json
 import subprocess
@@ -41,10 +44,11 @@ class SlowCluster:
             "--log-level",
             self._log_level,
         ]
+        environment = clean_environment() | {"RAFTDB_INSECURE": "true"}
         with self._log_of(index).open("ab") as log:
             self.processes[index] = subprocess.Popen(
                 [*self._network.command(index), *serve, "--log-format", "json"],
-                cwd=ROOT, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
     def kill(self, index: int) -> None:
@@ -77,7 +81,8 @@ class SlowCluster:
 
     def leader(self) -> int | None:
         """Who leads, and has committed what its log held when it was first seen to lead."""
-        for index in sorted(self.processes):
+        for index, process in sorted(self.processes.items()):
+            assert process.poll() is None, self._log_of(index).read_text(errors="replace")[-2000:]
             status = self.status(index)
             if status.get("role") == "leader":
                 goal = self._goals.setdefault(status["term"], status["last_index"])

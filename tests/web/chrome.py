@@ -168,6 +168,7 @@ class Browser:
         self._reader.cancel()
         with suppress(asyncio.CancelledError):
             await self._reader
+        await self._socket.close()
         await self._http.close()
         try:
             await asyncio.to_thread(self._process.wait, 10)
