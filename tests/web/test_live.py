@@ -37,21 +37,21 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def tab(browser: Browser) -> AsyncIterator[Tab]:
+async def tab(browser: Browser, cluster: LocalCluster) -> AsyncIterator[Tab]:
     async with browser.tab() as tab:
+        await tab.open((cluster.dashboard_url or "").replace("/#", "/learn/live#"))
+        await tab.wait("globalThis.raftdbCluster?.leader?.id")
         yield tab
 
 
 async def press(tab: Tab, node: str, words: str) -> None:
-    button = f"[...{ROW % node}.querySelectorAll('button')].find(one => one.textContent === '{words}' && !one.hidden)"
+    buttons = f"[...({ROW % node}?.querySelectorAll('button') ?? [])]"
+    button = f"{buttons}.find(one => one.textContent === '{words}' && !one.hidden)"
     await tab.wait(f"{button} && !{button}.disabled")
     await tab.run(f"{button}.click()")
 
 
 async def test_a_leader_is_killed_and_started_from_the_page(tab: Tab, cluster: LocalCluster) -> None:
-    url = (cluster.dashboard_url or "").replace("/#", "/learn/live#")
-    await tab.size(1280, 900, dark=False)
-    await tab.open(url)
     leader = await tab.wait("globalThis.raftdbCluster?.leader?.id")
     await press(tab, leader, "Kill")
     await tab.wait(f"raftdbCluster.leader && raftdbCluster.leader.id !== '{leader}'")
@@ -86,8 +86,10 @@ async def test_a_link_is_cut_and_healed_and_the_picture_says_so(tab: Tab, cluste
 async def test_the_picture_is_stopped_and_moved_back_and_real_nodes_are_not(tab: Tab) -> None:
     assert "Real nodes cannot be taken back" in await tab.run("document.querySelector('.lead').innerText")
     slider = "document.querySelector('.transport input')"
-    await tab.run(f"{slider}.value = {slider}.min; {slider}.dispatchEvent(new Event('input'))")
-    assert "ago" in await tab.run("document.querySelector('.clock').textContent")
+    await tab.wait(
+        f"{slider}.value = {slider}.min, {slider}.dispatchEvent(new Event('input')), "
+        "document.querySelector('.clock').textContent.includes('ago')"
+    )
     assert await tab.run("document.querySelectorAll('.ring .node').length") == 3
     await tab.run("document.querySelector('.transport button').click()")
     assert await tab.run("document.querySelector('.clock').textContent") == "now"
