@@ -102,6 +102,21 @@ SESSION_KEYS_MAX = 1_000
 """Most keys that are bound to one session at once. All of them are removed in the entry in which it ends: no more than
 an `Expire` may end (`budgets.SWEEP_VALUES_MAX`)."""
 
+USERS_MAX = 1_000
+"""Most users of a cluster, and most roles."""
+
+USER_NAME_BYTES_MAX = 63
+"""Longest name of a user, of a role, and longest label of a token."""
+
+USER_ROLES_MAX = 16
+"""Most roles of one user."""
+
+ROLE_GRANTS_MAX = 64
+"""Most grants of one role."""
+
+USER_TOKENS_MAX = 100
+"""Most tokens of one user. All of them go with the user, in one entry."""
+
 LOCK_NAME_BYTES_MAX = 200
 """Longest name of a lock."""
 

@@ -9,6 +9,7 @@ Numbers below 64 are commands.
     68  []                                                                 end what is due
     69  [[[number, fields...], ...], [number, fields...]]                  guards, and a command or a transaction
     80  [[number, fields...]]                                              a command, or one in a session, that waits
+    81  [user, revision, [number, fields...]]                              any but 68, on behalf of a user
 
 The time is the cluster clock's, in milliseconds. It stands before the body, and not in it, because it is known only
 when the leader proposes: the body is encoded before, and may be compared with another.
@@ -33,6 +34,7 @@ from raftdb.machine.operations import (
     Relation,
     SessionOperation,
     TransactionOperation,
+    UserOperation,
     WaitingOperation,
     Work,
 )
@@ -40,6 +42,7 @@ from raftdb.machine.service import Command
 from raftdb.machine.services import GUARDS, keys_named
 from raftdb.machine.short_forms import decode_short, encode_short
 from raftdb.wire import cbor
+from raftdb.wire.cbor import array_head
 from raftdb.wire.fields import Check, check_fields, is_bytes, is_number
 
 VERSION = 2
@@ -60,7 +63,7 @@ BODY_ITEMS_MAX = 128 * TRANSACTION_KEYS_MAX
 """Most CBOR items of a body. A command on one key has at most six, a command on many keys two for each. The limit is
 higher so that the items of shorter bodies need not be counted."""
 
-_TRANSACTION, _SESSION, _EXPIRE, _GUARDED, _WAITING = 64, 65, 68, 69, 80
+_TRANSACTION, _SESSION, _EXPIRE, _GUARDED, _WAITING, _USER = 64, 65, 68, 69, 80, 81
 _WAITING_HEAD_BYTES = 3
 """Bytes before the operation within a `WaitingOperation`: the heads of the array and of its number."""
 
@@ -121,6 +124,18 @@ def session_payload(data: bytes, operation: SessionOperation) -> bytes:
 def waiting_data(data: bytes) -> bytes:
     """Return the data of an entry with the operation alone that is within the `WaitingOperation` in `data`."""
     return data[:PREFIX_BYTES] + data[PREFIX_BYTES + _WAITING_HEAD_BYTES :]
+
+
+def on_behalf(user: bytes, revision: int, body: bytes) -> bytes:
+    """Return the body of an entry for what is in `body`, as a `UserOperation`. It is longer by a hundred bytes at
+    most."""
+    return array_head(4) + cbor.encode(_USER) + cbor.encode(user) + cbor.encode(revision) + body
+
+
+def user_data(data: bytes, operation: UserOperation) -> bytes:
+    """Return the data of an entry with the operation alone that is within `operation`, which is that in `data`."""
+    heads = 1 + 2 + _head_bytes(len(operation.user)) + len(operation.user) + _head_bytes(operation.revision)
+    return data[:PREFIX_BYTES] + data[PREFIX_BYTES + heads :]
 
 
 def _head_bytes(number: int) -> int:
@@ -198,6 +213,17 @@ def _waiting_to_parts(operation: WaitingOperation) -> list[object]:
     return [_WAITING, parts]
 
 
+def _user_to_parts(operation: UserOperation) -> list[object]:
+    inner = operation.operation
+    if isinstance(inner, UserOperation | Expire):
+        raise LocalProtocolError(f"{type(inner).__name__} is nobody's operation")
+    _require("UserOperation", "user", is_bytes, operation.user)
+    _require("UserOperation", "revision", is_number, operation.revision)
+    to_parts = _TO_PARTS.get(type(inner))
+    parts = forms.to_parts(inner) if to_parts is None else to_parts(inner)  # type: ignore[arg-type]
+    return [_USER, operation.user, operation.revision, parts]
+
+
 def _require(what: str, name: str, check: Check, value: object) -> None:
     if not check(value):
         raise LocalProtocolError(f"{what} has a bad {name}: {type(value).__name__}")
@@ -208,6 +234,7 @@ _TO_PARTS: dict[type[Operation], Callable[[Any], list[object]]] = {
     GuardedOperation: _guarded_to_parts,
     SessionOperation: _session_to_parts,
     WaitingOperation: _waiting_to_parts,
+    UserOperation: _user_to_parts,
     Expire: lambda operation: [_EXPIRE],
 }
 """From an operation that is no service's to number and fields."""
@@ -310,6 +337,16 @@ def _waiting_from_fields(fields: list[Any]) -> WaitingOperation:
     return WaitingOperation(_command_from_parts(parts))
 
 
+def _user_from_fields(fields: list[Any]) -> UserOperation:
+    check_fields("UserOperation", ("user", "revision", "operation"), (is_bytes, is_number, _is_list), fields)
+    user, revision, parts = fields
+    if any(_begins_with(parts, number) for number in (_USER, _EXPIRE)):
+        raise RemoteProtocolError(f"what has number {parts[0]} is nobody's operation")
+    from_fields = _FROM_FIELDS.get(parts[0]) if parts and type(parts[0]) is int else None
+    inner: Any = forms.from_parts(parts) if from_fields is None else from_fields(parts[1:])
+    return UserOperation(user, revision, inner)
+
+
 def _expire_from_fields(fields: list[Any]) -> Expire:
     check_fields("Expire", (), (), fields)
     return Expire()
@@ -320,6 +357,7 @@ _FROM_FIELDS: dict[int, Callable[[list[Any]], Operation]] = {
     _SESSION: _session_from_fields,
     _GUARDED: _guarded_from_fields,
     _WAITING: _waiting_from_fields,
+    _USER: _user_from_fields,
     _EXPIRE: _expire_from_fields,
 }
 """From the fields of an operation that is no service's to the operation."""

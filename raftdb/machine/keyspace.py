@@ -24,6 +24,11 @@ and the order within each. They are given out here, once and for ever:
     S  session generation   how many these are
     T  time session         index of the sessions with a time to live, by the time they end if they are not used
     U                       how far that was swept (`machine.deadlines`)
+    V  user                 a user: the digest of the password, and the roles (`machine.users.records`)
+    W  role                 a role: what it may do
+    X  digest               a token, by the digest of its secret
+    Y                       the last change of users, roles and tokens
+    Z  user label           the digest of a token of a user
     a  name                 a range of keys that are gone, and are being removed (`machine.sweeping`)
     b                       the generation of the values, and the last revision before it (`machine.values`)
     c  configuration        the members, `pack_configuration`
@@ -71,6 +76,11 @@ BOUND_KEY_PREFIX = b"R"
 BOUND_KEY_COUNT_PREFIX = b"S"
 LEASED_PREFIX = b"T"
 LEASED_SWEPT_KEY = b"U"
+USER_PREFIX = b"V"
+ROLE_PREFIX = b"W"
+TOKEN_PREFIX = b"X"
+USERS_REVISION_KEY = b"Y"
+USER_TOKEN_PREFIX = b"Z"
 ABANDONED_PREFIX = b"a"
 GENERATION_KEY = b"b"
 CONFIGURATION_KEY = b"c"

@@ -10,19 +10,22 @@ from typing import Any, NamedTuple
 from raftdb.errors import Fatal, LocalProtocolError, RemoteProtocolError, ReplyError
 from raftdb.machine import keeping, sessions, sweeper, transactions
 from raftdb.machine.clock import advance_clock, read_clock
-from raftdb.machine.entries import decode, session_payload, waiting_data
+from raftdb.machine.entries import decode, session_payload, user_data, waiting_data
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.operations import (
     Expire,
     GuardedOperation,
+    Operation,
     SessionOperation,
     TransactionOperation,
+    UserOperation,
     WaitingOperation,
     Work,
 )
 from raftdb.machine.reply import Reply, Result
 from raftdb.machine.service import Command, EntryPlace, OperationType, Query, ReadHandler
 from raftdb.machine.services import OPERATIONS, QUERIES, READS, WRITES
+from raftdb.machine.users.checking import Authority, check
 
 _BESIDE_THE_LOG: dict[type[Any], ReadHandler] = {**READS, **QUERIES}
 
@@ -55,18 +58,14 @@ class Machine:
                 hint="if others run a newer raftdb, start this node with it; otherwise run: raftdb doctor DIR",
             ) from error
         advance_clock(layer, time_ms)
-        run = _OPERATIONS.get(type(operation))
-        if run is None:
-            reply: Reply = perform(operation, layer, index)  # type: ignore[arg-type]  # no other is left
-        else:
-            try:
-                reply = run(layer, operation, EntryPlace(index, term), data)
-            except ReplyError as error:
-                reply = error.with_traceback(None)
+        reply = _applied(layer, operation, EntryPlace(index, term), data)
         return Applied(reply, layer.events, layer.deadline_ms)
 
-    def read(self, query: Command | Query, view: KeyValueView) -> Result | ReplyError:
-        """Answer an operation that only reads, from `view`, beside the log; the reply may be a `ReplyError`.
+    def read(
+        self, query: Command | Query, view: KeyValueView, authority: Authority | None = None
+    ) -> Result | ReplyError:
+        """Answer an operation that only reads, from `view`, beside the log, on behalf of the user of `authority` if
+        there is one; the reply may be a `ReplyError`.
 
         Raises `LocalProtocolError` for a command that writes: it has to go through the log.
         """
@@ -74,6 +73,8 @@ class Machine:
         if read is None:
             raise LocalProtocolError(f"{type(query).__name__} cannot be read beside the log")
         try:
+            if authority is not None:
+                check(view, authority, query)
             return read(view, query)
         except ReplyError as error:
             return error.with_traceback(None)
@@ -85,6 +86,16 @@ class Machine:
     def next_deadline_ms(self, view: KeyValueView) -> int | None:
         """Return the time of the next deadline on the cluster clock, None if there is none."""
         return sweeper.next_deadline_ms(view)
+
+
+def _applied(layer: Layer, operation: Operation, entry: EntryPlace, data: bytes) -> Reply:
+    run = _OPERATIONS.get(type(operation))
+    if run is None:
+        return perform(operation, layer, entry.index)  # type: ignore[arg-type]  # no other is left
+    try:
+        return run(layer, operation, entry, data)
+    except ReplyError as error:
+        return error.with_traceback(None)
 
 
 def perform(operation: Work, layer: Layer, index: int) -> Result | ReplyError:
@@ -124,6 +135,11 @@ def _waiting(layer: Layer, operation: WaitingOperation, entry: EntryPlace, data:
         layer.waits = False
 
 
+def _of_user(layer: Layer, operation: UserOperation, entry: EntryPlace, data: bytes) -> Reply:
+    check(layer, Authority(operation.user, operation.revision), operation.operation)
+    return _applied(layer, operation.operation, entry, user_data(data, operation))
+
+
 def _of_service(kind: OperationType) -> Callable[[Layer, Any, EntryPlace, bytes], Reply]:
     return lambda layer, operation, entry, data: kind.run(layer, operation, entry)
 
@@ -131,6 +147,7 @@ def _of_service(kind: OperationType) -> Callable[[Layer, Any, EntryPlace, bytes]
 _OPERATIONS: dict[type[Any], Callable[[Layer, Any, EntryPlace, bytes], Reply]] = {
     SessionOperation: _in_session,
     WaitingOperation: _waiting,
+    UserOperation: _of_user,
     Expire: lambda layer, operation, entry, data: sweeper.sweep(layer, entry.index),
     **{kind.type: _of_service(kind) for kind in OPERATIONS.values()},
 }

@@ -107,6 +107,16 @@ class WaitingOperation:
 
 
 @dataclass(frozen=True, slots=True)
+class UserOperation:
+    """Execute `operation` if `user` may. It was admitted when the users had last changed at the index `revision`: if
+    they have changed since, it is judged anew, on every replica alike."""
+
+    user: bytes
+    revision: int
+    operation: "ClientOperation | WaitingOperation"
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
     """End all values and sessions whose time is up at the time of this entry; proposed by a leader, never by a
     client."""
@@ -115,5 +125,5 @@ class Expire:
 ClientOperation: TypeAlias = Work | SessionOperation | ServiceOperation
 """The operations that a client may ask for."""
 
-Operation: TypeAlias = ClientOperation | WaitingOperation | Expire
+Operation: TypeAlias = ClientOperation | WaitingOperation | UserOperation | Expire
 """The operations that one entry of the log can hold."""

@@ -13,6 +13,7 @@ from raftdb.machine.operations import (
     Operation,
     SessionOperation,
     TransactionOperation,
+    UserOperation,
     WaitingOperation,
 )
 from raftdb.machine.queues.service import QUEUES
@@ -35,6 +36,7 @@ from raftdb.machine.sessions import LEASED, NODE_SESSIONS, SESSIONS
 from raftdb.machine.string_table import STRINGS
 from raftdb.machine.subsequences import SUBSEQUENCES
 from raftdb.machine.sweeping import Forget
+from raftdb.machine.users.service import USERS
 
 SERVICES = (
     STRINGS,
@@ -54,6 +56,7 @@ SERVICES = (
     SESSIONS,
     LEASED,
     NODE_SESSIONS,
+    USERS,
 )
 """All services, in the order of help."""
 
@@ -130,6 +133,8 @@ def keys_named(operation: Operation) -> int:
     if isinstance(operation, Command):
         count = _KEYS_NAMED.get(type(operation))
         return 1 if count is None else max(1, count(operation))
+    if isinstance(operation, UserOperation):
+        operation = operation.operation
     if isinstance(operation, WaitingOperation):
         operation = operation.operation
     if isinstance(operation, SessionOperation):
