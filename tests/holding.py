@@ -1,9 +1,8 @@
 """What holds requests until they can be served, in memory: it answers when a test says so."""
 
 from raftdb.errors import RaftdbError
-from raftdb.machine.operations import SessionOperation
-from raftdb.machine.service import Command
 from raftdb.node.effects import OnAnswer
+from raftdb.node.held import Waits
 from raftdb.node.turn import Answer
 
 
@@ -11,7 +10,7 @@ class Holding:
     """See `raftdb.node.held.HeldRequests`. `waits` are the operations that are held, by number."""
 
     def __init__(self) -> None:
-        self.waits: dict[int, Command | SessionOperation] = {}
+        self.waits: dict[int, Waits] = {}
         self.wait_ms: dict[int, int] = {}
         self.left: list[int] = []
         self.wait_ends: list[int] = []
@@ -20,7 +19,7 @@ class Holding:
 
     def wait(
         self,
-        operation: Command | SessionOperation,
+        operation: Waits,
         on_answer: OnAnswer,
         *,
         wait_ms: int,

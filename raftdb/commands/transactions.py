@@ -20,8 +20,10 @@ from raftdb.machine.operations import (
     Comparison,
     GuardedOperation,
     Mode,
+    Operation,
     SessionOperation,
     TransactionOperation,
+    asked_of,
 )
 from raftdb.machine.service import Command
 from raftdb.machine.services import READS, keys_named
@@ -126,9 +128,9 @@ def called_by_name(error: ReplyError, names: Sequence[str]) -> ReplyError:
     return failure_of(error.code, message, error.hint, position, names_of(error))
 
 
-def is_read(operation: ClientOperation) -> bool:
+def is_read(operation: object) -> bool:
     """Return whether `operation` is a command that needs no entry of the log."""
-    return type(operation) in READS
+    return type(asked_of(operation)) in READS
 
 
 def branches(operation: ClientOperation) -> bool:
@@ -140,11 +142,12 @@ def branches(operation: ClientOperation) -> bool:
     return isinstance(operation, TransactionOperation) and bool(operation.comparisons)
 
 
-def grows(operation: ClientOperation) -> bool:
+def grows(operation: Operation) -> bool:
     """Return whether `operation` may make the state larger, so that it is refused while space is short.
 
     Registering a session does not count: sessions are bounded, and without one a client could not delete anything.
     """
+    operation = asked_of(operation)
     if isinstance(operation, Command):
         return type(operation) in GROWING
     if isinstance(operation, SessionOperation):

@@ -10,7 +10,7 @@ from raftdb.commands.spec import CommandSpec, lookup, parse
 from raftdb.errors import RequestRefused
 from raftdb.limits import DEFAULT_LIMITS, WAIT_MS_MAX, Limits
 from raftdb.machine.arguments import seconds_ms
-from raftdb.machine.operations import SessionOperation
+from raftdb.machine.operations import SessionOperation, asked_of
 from raftdb.machine.service import Command
 from raftdb.machine.services import COMMANDS
 from raftdb.machine.waiting import TurnWaiting, Waiting
@@ -25,6 +25,7 @@ class Asked(NamedTuple):
 
 def command_of(operation: object) -> Command:
     """The command of an operation that can wait, which no transaction can."""
+    operation = asked_of(operation)
     return operation.operation if isinstance(operation, SessionOperation) else operation  # type: ignore[return-value]
 
 
@@ -34,11 +35,12 @@ def waiting_of(operation: object) -> Waiting | None:
     return None if kind is None else kind.waiting
 
 
-def name_of(operation: Command | SessionOperation) -> bytes:
+def name_of(operation: object) -> bytes:
     """The name of what an operation waits for. Raises `ReplyError` for one that the machine would refuse, and
     `RequestRefused` for one that cannot wait."""
     waiting, command = waiting_of(operation), command_of(operation)
-    session = operation.session if isinstance(operation, SessionOperation) else None
+    asked = asked_of(operation)
+    session = asked.session if isinstance(asked, SessionOperation) else None
     if waiting is None:
         raise RequestRefused("bad_request", "this command waits for nothing", hint="leave the wait out")
     if isinstance(waiting, TurnWaiting):

@@ -8,10 +8,11 @@ from typing import Protocol, cast
 
 from raftdb.errors import LocalProtocolError, OutcomeUnknown, RaftdbError, Unavailable
 from raftdb.forwarding.frames import Outcome, Request
-from raftdb.machine.operations import ClientOperation, SessionOperation
-from raftdb.machine.service import Command, Query
+from raftdb.machine.operations import Submission, asked_of
+from raftdb.machine.service import Query
 from raftdb.memory import Hold
 from raftdb.node.effects import OnAnswer
+from raftdb.node.held import Waits
 from raftdb.node.turn import Answer
 
 logger = logging.getLogger("raftdb.forwarding")
@@ -28,9 +29,7 @@ UNDECIDED_CODES = frozenset({"not_leader", "no_leader", "no_quorum"})
 class Submit(Protocol):
     """Runs one operation; see `raftdb.node.driver.Driver.submit`."""
 
-    def __call__(
-        self, operation: ClientOperation | Query, on_answer: OnAnswer, *, payload: bytes | None = None
-    ) -> None:
+    def __call__(self, operation: Submission, on_answer: OnAnswer, *, payload: bytes | None = None) -> None:
         """Run it."""
 
 
@@ -39,7 +38,7 @@ class Holding(Protocol):
 
     def wait(
         self,
-        operation: Command | SessionOperation,
+        operation: Waits,
         on_answer: OnAnswer,
         *,
         wait_ms: int,
@@ -123,11 +122,11 @@ class Executor:
         if operation is None:
             raise LocalProtocolError("a request without an operation is not begun")
         if request.wait_ms is None:
-            payload = None if isinstance(operation, Query) else request.payload
+            payload = None if isinstance(asked_of(operation), Query) else request.payload
             self._submit(operation, on_answer, payload=payload)
         else:
             self._held[request.number] = self._holding.wait(
-                cast(Command, operation), on_answer, wait_ms=request.wait_ms, payload=request.payload
+                cast(Waits, operation), on_answer, wait_ms=request.wait_ms, payload=request.payload
             )
 
     def _stops_waiting(self, request: Request) -> None:

@@ -23,12 +23,13 @@ from raftdb.forwarding.ports import Channel, ChannelEvents, OpenChannel, OwnNode
 from raftdb.forwarding.sessions import NodeSession, NodeSessions
 from raftdb.forwarding.waits import ForwardedWaits
 from raftdb.limits import MIB
-from raftdb.machine.operations import ClientOperation, SessionOperation
-from raftdb.machine.service import Command, Query
+from raftdb.machine.operations import SessionOperation, Submission, asked_of, on_behalf_of
+from raftdb.machine.service import Query
 from raftdb.machine.services import keys_named
 from raftdb.memory import Hold, MemoryAccount
 from raftdb.node.aside import Aside
 from raftdb.node.effects import OnAnswer
+from raftdb.node.held import Waits
 from raftdb.node.turn import Answer
 
 logger = logging.getLogger("raftdb.forwarding")
@@ -66,7 +67,7 @@ class _Forwarded:
     """One request. `payload` is None while it is encoded on a thread. `sends`: how often it was sent."""
 
     number: int
-    operation: ClientOperation | Query
+    operation: Submission
     on_answer: OnAnswer
     deadline_s: float
     session: NodeSession | None
@@ -125,7 +126,7 @@ class Forwarder:
         """Requests that wait or are under way."""
         return len(self._queue) + len(self._sent)
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
+    def submit(self, operation: Submission, on_answer: OnAnswer) -> None:
         """Run one operation at the leader, linearizably; the same as `Driver.submit`, but the outcome of a write is
         known over changes of leader. Raises Unavailable if there is no room; `on_answer` is not called then."""
         if not self._queue and self._node.is_leader() and (not self._sent or self._is_here):
@@ -134,7 +135,7 @@ class Forwarder:
         else:
             self._put(operation, on_answer)
 
-    def wait(self, operation: Command, on_answer: OnAnswer, *, wait_ms: int) -> int:
+    def wait(self, operation: Waits, on_answer: OnAnswer, *, wait_ms: int) -> int:
         """Run one operation at the leader once it can be served; returns the number by which `leave` takes it back.
         Raises RequestRefused, or Unavailable."""
         if self._closed:
@@ -169,7 +170,7 @@ class Forwarder:
         return self._channel is not None and self._channel_to is None
 
     def _answered_here(
-        self, operation: ClientOperation | Query, on_answer: OnAnswer, outcome: Answer | RaftdbError | None
+        self, operation: Submission, on_answer: OnAnswer, outcome: Answer | RaftdbError | None
     ) -> None:
         """Take the driver's answer to what was not passed on: what it refused, because another node leads, is."""
         if isinstance(outcome, Unavailable) and outcome.code in REFUSED_CODES:
@@ -179,13 +180,14 @@ class Forwarder:
                 outcome = error
         on_answer(outcome)
 
-    def _put(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
+    def _put(self, operation: Submission, on_answer: OnAnswer) -> None:
         """Queue an operation. Raises what the encoding raises, and Unavailable."""
         if self._closed:
             raise Unavailable("no_leader", "this node is stopping", hint="ask another node")
         if self.pending_count >= self._limits.requests_max or self._payload_bytes >= self._limits.bytes_max:
             raise Unavailable("busy", "too much is being passed on to the leader", hint="send more slowly")
-        if isinstance(operation, Query) or is_read(operation):
+        asked = asked_of(operation)
+        if isinstance(asked, Query) or is_read(asked):
             forwarded = self._numbered(operation, on_answer, None)
             self._encode(forwarded)
         else:
@@ -193,12 +195,12 @@ class Forwarder:
             if not session.is_known:
                 self._register(session, _ignore)
                 session.is_known = True
-            wrapped = session.wrap(operation)  # type: ignore[arg-type]  # a frontend's writes are commands and transactions
-            forwarded = self._numbered(wrapped, on_answer, session)
+            numbered = session.wrap(asked)
+            forwarded = self._numbered(on_behalf_of(operation, numbered), on_answer, session)
             try:
                 self._encode(forwarded)
             except RaftdbError:
-                session.answered(wrapped.sequence)
+                session.answered(numbered.sequence)
                 raise
         self._queue.append(forwarded)
         self._expect_turn()
@@ -211,18 +213,18 @@ class Forwarder:
         self._expect_turn()
 
     def _numbered(
-        self, operation: ClientOperation | Query, on_answer: OnAnswer, session: NodeSession | None
+        self, operation: Submission, on_answer: OnAnswer, session: NodeSession | None
     ) -> _Forwarded:
         deadline_s = self._now_s() + self._limits.patience_s
         return _Forwarded(next(self._numbers), operation, on_answer, deadline_s, session)
 
     def _encode(self, forwarded: _Forwarded) -> None:
         """Encode a request, a large one on a thread: what follows waits for it then."""
-        operation = forwarded.operation
-        if isinstance(operation, SessionOperation) and keys_named(operation) > KEYS_ON_LOOP_MAX:
+        asked = asked_of(forwarded.operation)
+        if isinstance(asked, SessionOperation) and keys_named(asked) > KEYS_ON_LOOP_MAX:
             self._start(self._encode_aside(forwarded), name="encoding")
         else:
-            self._take_memory(forwarded, encode_operation(operation))
+            self._take_memory(forwarded, encode_operation(forwarded.operation))
 
     async def _encode_aside(self, forwarded: _Forwarded) -> None:
         try:
@@ -381,9 +383,9 @@ class Forwarder:
         if forwarded.payload is not None:
             self._payload_bytes -= len(forwarded.payload)
         self._hold.set(self._hold.bytes - forwarded.held_bytes)
-        operation = forwarded.operation
-        if forwarded.session is not None and isinstance(operation, SessionOperation):
-            forwarded.session.answered(operation.sequence)
+        asked = asked_of(forwarded.operation)
+        if forwarded.session is not None and isinstance(asked, SessionOperation):
+            forwarded.session.answered(asked.sequence)
         forwarded.on_answer(outcome)
 
     def _now_s(self) -> float:

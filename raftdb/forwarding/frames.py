@@ -1,7 +1,8 @@
 """Requests and answers as bytes: `crc32 | CBOR array of rows`.
 
     [number, 0, body]             a request: the body of an entry of the log
-    [number, 1, body]             a query: [number of the query, fields...]
+    [number, 1, body]             a query: [number of the query, fields...], or on behalf of a user:
+                                  [0, user, revision, number of the query, fields...]
     [number, 2, body, wait]       a request that may be held for so many milliseconds, as its entry
     [number, 3, ""]               the client of such a request has gone
     [number, body]                an answer
@@ -35,11 +36,20 @@ from raftdb.errors import (
 from raftdb.limits import MIB, REPLY_BYTES_MAX
 from raftdb.machine import entries
 from raftdb.machine.drawing import DrawKey
-from raftdb.machine.operations import ClientOperation, Expire, SessionOperation, WaitingOperation
+from raftdb.machine.operations import (
+    Expire,
+    SessionOperation,
+    Submission,
+    UserOperation,
+    WaitingOperation,
+    asked_of,
+    on_behalf_of,
+)
 from raftdb.machine.reply import KeyRecord, Page, Result
 from raftdb.machine.revisions import ReadRevisions
 from raftdb.machine.scanning import ReadPage
 from raftdb.machine.service import Command, Query
+from raftdb.node.held import Waits
 from raftdb.node.turn import Answer
 from raftdb.wire import cbor
 from raftdb.wire.fields import is_bytes, is_number
@@ -65,7 +75,7 @@ class Request(NamedTuple):
     wait no longer."""
 
     number: int
-    operation: ClientOperation | Query | None
+    operation: Submission | None
     payload: bytes
     wait_ms: int | None = None
 
@@ -76,12 +86,15 @@ class Request(NamedTuple):
             return (self.number, _LEFT if self.wait_ms is None else _WAIT_END, b"")
         if self.wait_ms is not None:
             return (self.number, _WAIT, self.payload, self.wait_ms)
-        return (self.number, _QUERY if isinstance(self.operation, Query) else _OPERATION, self.payload)
+        is_query = isinstance(asked_of(self.operation), Query)
+        return (self.number, _QUERY if is_query else _OPERATION, self.payload)
 
 
 _OPERATION, _QUERY, _WAIT, _LEFT, _WAIT_END = range(5)
 
 
+_OF_USER = 0
+"""Stands where the number of a query is, before the user."""
 _QUERIES: dict[int, type[Query]] = {1: ReadPage, 2: DrawKey, 3: ReadRevisions}
 _QUERY_NUMBERS = {query: number for number, query in _QUERIES.items()}
 _QUERY_TYPES: dict[type[Query], tuple[type, ...]] = {
@@ -91,14 +104,16 @@ _QUERY_TYPES: dict[type[Query], tuple[type, ...]] = {
 }
 
 
-def encode_operation(operation: ClientOperation | Query) -> bytes:
+def encode_operation(operation: Submission) -> bytes:
     """The body of a request. Raises what `entries.encode` raises."""
-    if not isinstance(operation, Query):
-        return entries.encode(operation)
-    number = _QUERY_NUMBERS.get(type(operation))
+    asked = asked_of(operation)
+    if not isinstance(asked, Query):
+        return entries.encode(operation)  # type: ignore[arg-type]  # no query
+    number = _QUERY_NUMBERS.get(type(asked))
     if number is None:
-        raise LocalProtocolError(f"{type(operation).__name__} cannot be passed on")
-    return cbor.encode([number, *astuple(operation)])  # type: ignore[call-overload]  # every query is a dataclass
+        raise LocalProtocolError(f"{type(asked).__name__} cannot be passed on")
+    whose = [_OF_USER, operation.user, operation.revision] if isinstance(operation, UserOperation) else []
+    return cbor.encode([*whose, number, *astuple(asked)])  # type: ignore[call-overload]  # every query is a dataclass
 
 
 def encode_requests(requests: Sequence[Request]) -> bytes:
@@ -187,25 +202,33 @@ def _outcome_of(body: bytes) -> Outcome:
     raise RemoteProtocolError("an answer has no known form")
 
 
-def _held_of(body: bytes) -> Command | SessionOperation:
+def _held_of(body: bytes) -> Waits:
     """The operation of a request that may be held."""
     operation = entries.decode(entries.stamp(body, 0))[1]
-    if isinstance(operation, WaitingOperation):
-        operation = operation.operation
-    if waiting_of(operation) is None or not isinstance(operation, Command | SessionOperation):
+    asked = asked_of(operation)
+    if isinstance(asked, WaitingOperation):
+        asked = asked.operation
+    if waiting_of(asked) is None or not isinstance(asked, Command | SessionOperation):
         raise RemoteProtocolError("a request is to be held that cannot wait")
-    return operation
+    return cast(Waits, on_behalf_of(operation, asked))
 
 
-def _operation_of(body: bytes) -> ClientOperation:
+def _operation_of(body: bytes) -> Submission:
     operation = entries.decode(entries.stamp(body, 0))[1]
-    if isinstance(operation, Expire | WaitingOperation):
+    if isinstance(asked_of(operation), Expire | WaitingOperation):
         raise RemoteProtocolError("only a leader proposes this")
-    return operation
+    return cast(Submission, operation)
 
 
-def _query_of(body: bytes) -> Query:
+def _query_of(body: bytes) -> Query | UserOperation:
     parts = cbor.decode(body, bytes_max=FRAME_BYTES_MAX, items_max=ITEMS_MAX)
+    match parts:
+        case [0, bytes() as user, int() as revision, *rest] if is_number(revision):
+            return UserOperation(user, revision, _plain_query_of(rest))
+    return _plain_query_of(parts)
+
+
+def _plain_query_of(parts: Any) -> Query:
     if type(parts) is not list or not parts or type(parts[0]) is not int or parts[0] not in _QUERIES:
         raise RemoteProtocolError("a query has no known number")
     query, fields = _QUERIES[parts[0]], parts[1:]

@@ -6,8 +6,7 @@ from typing import Protocol
 
 from raftdb.errors import LeaderHint
 from raftdb.forwarding.frames import Outcome, Request
-from raftdb.machine.operations import ClientOperation
-from raftdb.machine.service import Query
+from raftdb.machine.operations import Submission
 from raftdb.node.effects import OnAnswer
 
 
@@ -43,7 +42,7 @@ OpenChannel = Callable[[LeaderHint | None, ChannelEvents], Channel]
 class OwnNode(Protocol):
     """The node that took the requests."""
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
+    def submit(self, operation: Submission, on_answer: OnAnswer) -> None:
         """Run one operation here; see `raftdb.node.driver.Driver.submit`."""
 
     def is_leader(self) -> bool:

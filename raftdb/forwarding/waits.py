@@ -21,12 +21,11 @@ from raftdb.forwarding.executor import REQUEST_BYTES, is_undecided
 from raftdb.forwarding.frames import Outcome, Request
 from raftdb.forwarding.sessions import NodeSession, WaitSessions
 from raftdb.limits import WAITING_MAX
-from raftdb.machine.operations import SessionOperation
-from raftdb.machine.service import Command
+from raftdb.machine.operations import SessionOperation, asked_of, on_behalf_of
 from raftdb.machine.waiting import TurnWaiting
 from raftdb.memory import Hold
 from raftdb.node.effects import OnAnswer
-from raftdb.node.held import payload_of
+from raftdb.node.held import Waits, payload_of
 from raftdb.node.turn import Answer
 
 LOOK_S = 0.5
@@ -41,7 +40,7 @@ class _Wait:
     without. `sends`: how often it was sent."""
 
     number: int
-    operation: Command | SessionOperation
+    operation: Waits
     payload: bytes
     on_answer: OnAnswer
     deadline_s: float
@@ -56,13 +55,14 @@ class _Wait:
     def enter(self, session: NodeSession) -> None:
         """Have the next number in a session."""
         self.session = session
-        self.operation = session.wrap(command_of(self.operation))
+        self.operation = on_behalf_of(self.operation, session.wrap(command_of(self.operation)))
         self.payload = payload_of(self.operation)
 
     def leave(self) -> None:
         """Its answer is not waited for any more."""
-        if self.session is not None and isinstance(self.operation, SessionOperation):
-            self.session.answered(self.operation.sequence)
+        asked = asked_of(self.operation)
+        if self.session is not None and isinstance(asked, SessionOperation):
+            self.session.answered(asked.sequence)
 
 
 class ForwardedWaits:
@@ -110,7 +110,7 @@ class ForwardedWaits:
         """True if some are at a leader."""
         return len(self._waits) > len(self._unsent) + len(self._unnumbered)
 
-    def add(self, operation: Command, on_answer: OnAnswer, *, wait_ms: int) -> int:
+    def add(self, operation: Waits, on_answer: OnAnswer, *, wait_ms: int) -> int:
         """Take a request; returns its number. Raises RequestRefused, Unavailable, or ReplyError."""
         check_wait(operation, wait_ms)
         name_of(operation)

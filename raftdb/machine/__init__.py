@@ -104,6 +104,7 @@ __all__ = [
     "slots",
     "strings",
     "subsequences",
+    "users",
     "values",
     "waiting",
 ]

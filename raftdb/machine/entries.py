@@ -220,7 +220,7 @@ def _user_to_parts(operation: UserOperation) -> list[object]:
     _require("UserOperation", "user", is_bytes, operation.user)
     _require("UserOperation", "revision", is_number, operation.revision)
     to_parts = _TO_PARTS.get(type(inner))
-    parts = forms.to_parts(inner) if to_parts is None else to_parts(inner)  # type: ignore[arg-type]
+    parts = forms.to_parts(inner) if to_parts is None else to_parts(inner)
     return [_USER, operation.user, operation.revision, parts]
 
 

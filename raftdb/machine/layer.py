@@ -58,6 +58,9 @@ class Layer:
     `values_prefix` is what the keys of values begin with, None until it is needed (`raftdb.machine.values`): it is
     asked for more often than it changes.
 
+    `users_revision` is the index of the last change of users, None until it is needed (`raftdb.machine.users.records`),
+    for the same reason.
+
     `waits` is true while an operation runs whose sender waits until it is served (`raftdb.machine.waiting`).
 
     `written` are, in order, the values that were changed in it, for whoever keeps their history (`Written`).
@@ -82,6 +85,7 @@ class Layer:
         "passed",
         "passed_max",
         "session",
+        "users_revision",
         "values_prefix",
         "waits",
         "written",
@@ -90,6 +94,7 @@ class Layer:
     def __init__(self, view: KeyValueView, *, passed_max: int | None = None) -> None:
         self._view = view
         self.values_prefix: bytes | None = None
+        self.users_revision: int | None = None
         self.session: bytes | None = None
         self._place = (0, 0)
         """The entry in which a place was given out last, and the next place in it."""

@@ -25,7 +25,7 @@ from raftdb.machine.operations import (
 from raftdb.machine.reply import Reply, Result
 from raftdb.machine.service import Command, EntryPlace, OperationType, Query, ReadHandler
 from raftdb.machine.services import OPERATIONS, QUERIES, READS, WRITES
-from raftdb.machine.users.checking import Authority, check
+from raftdb.machine.users.checking import authorized
 
 _BESIDE_THE_LOG: dict[type[Any], ReadHandler] = {**READS, **QUERIES}
 
@@ -61,21 +61,17 @@ class Machine:
         reply = _applied(layer, operation, EntryPlace(index, term), data)
         return Applied(reply, layer.events, layer.deadline_ms)
 
-    def read(
-        self, query: Command | Query, view: KeyValueView, authority: Authority | None = None
-    ) -> Result | ReplyError:
-        """Answer an operation that only reads, from `view`, beside the log, on behalf of the user of `authority` if
-        there is one; the reply may be a `ReplyError`.
+    def read(self, query: Command | Query | UserOperation, view: KeyValueView) -> Result | ReplyError:
+        """Answer an operation that only reads, from `view`, beside the log; the reply may be a `ReplyError`.
 
         Raises `LocalProtocolError` for a command that writes: it has to go through the log.
         """
-        read = _BESIDE_THE_LOG.get(type(query))
-        if read is None:
-            raise LocalProtocolError(f"{type(query).__name__} cannot be read beside the log")
         try:
-            if authority is not None:
-                check(view, authority, query)
-            return read(view, query)
+            asked: Any = authorized(view, query)
+            read = _BESIDE_THE_LOG.get(type(asked))
+            if read is None:
+                raise LocalProtocolError(f"{type(asked).__name__} cannot be read beside the log")
+            return read(view, asked)
         except ReplyError as error:
             return error.with_traceback(None)
 
@@ -89,11 +85,14 @@ class Machine:
 
 
 def _applied(layer: Layer, operation: Operation, entry: EntryPlace, data: bytes) -> Reply:
-    run = _OPERATIONS.get(type(operation))
-    if run is None:
-        return perform(operation, layer, entry.index)  # type: ignore[arg-type]  # no other is left
     try:
-        return run(layer, operation, entry, data)
+        asked: Any = authorized(layer, operation)
+        if isinstance(operation, UserOperation):
+            data = user_data(data, operation)
+        run = _OPERATIONS.get(type(asked))
+        if run is None:
+            return perform(asked, layer, entry.index)
+        return run(layer, asked, entry, data)
     except ReplyError as error:
         return error.with_traceback(None)
 
@@ -135,11 +134,6 @@ def _waiting(layer: Layer, operation: WaitingOperation, entry: EntryPlace, data:
         layer.waits = False
 
 
-def _of_user(layer: Layer, operation: UserOperation, entry: EntryPlace, data: bytes) -> Reply:
-    check(layer, Authority(operation.user, operation.revision), operation.operation)
-    return _applied(layer, operation.operation, entry, user_data(data, operation))
-
-
 def _of_service(kind: OperationType) -> Callable[[Layer, Any, EntryPlace, bytes], Reply]:
     return lambda layer, operation, entry, data: kind.run(layer, operation, entry)
 
@@ -147,7 +141,6 @@ def _of_service(kind: OperationType) -> Callable[[Layer, Any, EntryPlace, bytes]
 _OPERATIONS: dict[type[Any], Callable[[Layer, Any, EntryPlace, bytes], Reply]] = {
     SessionOperation: _in_session,
     WaitingOperation: _waiting,
-    UserOperation: _of_user,
     Expire: lambda layer, operation, entry, data: sweeper.sweep(layer, entry.index),
     **{kind.type: _of_service(kind) for kind in OPERATIONS.values()},
 }

@@ -7,11 +7,11 @@ command or a transaction with the number that lets the machine tell a repetition
 docs/interface.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeAlias
 
-from raftdb.machine.service import Command, ServiceOperation
+from raftdb.machine.service import Command, Query, ServiceOperation
 
 
 class Mode(IntEnum):
@@ -113,7 +113,8 @@ class UserOperation:
 
     user: bytes
     revision: int
-    operation: "ClientOperation | WaitingOperation"
+    operation: Any
+    """What a client asks for, or a `WaitingOperation` with it; or a query, which is never in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,5 +126,18 @@ class Expire:
 ClientOperation: TypeAlias = Work | SessionOperation | ServiceOperation
 """The operations that a client may ask for."""
 
+Submission: TypeAlias = ClientOperation | UserOperation | Query
+"""What a node is asked for: a client's operation or a query, on behalf of a user or not."""
+
 Operation: TypeAlias = ClientOperation | WaitingOperation | UserOperation | Expire
 """The operations that one entry of the log can hold."""
+
+
+def asked_of(operation: Any) -> Any:
+    """Return what is asked for, without the user on whose behalf it is."""
+    return operation.operation if type(operation) is UserOperation else operation
+
+
+def on_behalf_of(whose: object, operation: Any) -> Any:
+    """Return `operation` on behalf of the same user as `whose`, if that is on behalf of one."""
+    return replace(whose, operation=operation) if isinstance(whose, UserOperation) else operation

@@ -14,10 +14,12 @@ from raftdb.machine.operations import (
     Relation,
     SessionOperation,
     TransactionOperation,
+    UserOperation,
     WaitingOperation,
 )
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
+from raftdb.machine.users.service import PutRole, PutToken, PutUser, RemoveRole, RemoveToken, RemoveUser
 from raftdb.wire.configuration import decode_configuration
 from raftdb.wire.json_bytes import json_bytes_max
 
@@ -112,6 +114,15 @@ def _describe_of_session(name: str) -> Callable[[RegisterSession | KeepSession |
     return described
 
 
+def _described_by(name: str, *fields: str) -> Callable[[Any], Described]:
+    """What a change of users says, without the digests of secrets."""
+
+    def described(operation: Any) -> Described:
+        return {"command": name, "args": [], **{field: getattr(operation, field) for field in fields}}
+
+    return described
+
+
 _DESCRIBE: dict[type[Operation], Callable[[Any], Described]] = {
     TransactionOperation: _describe_transaction,
     GuardedOperation: _describe_guarded,
@@ -119,6 +130,13 @@ _DESCRIBE: dict[type[Operation], Callable[[Any], Described]] = {
     RegisterSession: _describe_of_session("register_session"),
     KeepSession: _describe_of_session("keep_session"),
     CloseSession: _describe_of_session("close_session"),
+    PutUser: _described_by("put_user", "user", "roles"),
+    RemoveUser: _described_by("remove_user", "user"),
+    PutRole: _described_by("put_role", "role", "grants"),
+    RemoveRole: _described_by("remove_role", "role"),
+    PutToken: _described_by("put_token", "user", "label", "ttl_ms"),
+    RemoveToken: _described_by("remove_token", "user", "label"),
+    UserOperation: lambda operation: {**_describe_operation(operation.operation), "by": operation.user},
     WaitingOperation: lambda operation: {**_describe_operation(operation.operation), "waits": True},
     Expire: lambda operation: {"command": "expire_due", "args": []},
 }

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from math import ceil
+from typing import cast
 
 from raftdb.background import Background, fatal_of
 from raftdb.budgets import KEYS_ON_LOOP_MAX, LOG_PAGE_ENTRIES_MAX
@@ -22,7 +23,7 @@ from raftdb.core.model import NodeId
 from raftdb.core.timing import silence_ticks_borne
 from raftdb.errors import Fatal, LeaderHint, RaftdbError, RequestRefused, Unavailable
 from raftdb.machine.entries import encode
-from raftdb.machine.operations import ClientOperation
+from raftdb.machine.operations import Operation, Submission, asked_of
 from raftdb.machine.service import Query as RecordQuery
 from raftdb.machine.services import keys_named
 from raftdb.node import pending
@@ -99,9 +100,7 @@ class Driver:
         self._schedule_tick()
         self.watchdog.start()
 
-    async def execute(
-        self, operation: ClientOperation | RecordQuery, *, consistency: str = "linearizable"
-    ) -> Answer:
+    async def execute(self, operation: Submission, *, consistency: str = "linearizable") -> Answer:
         """The same as `submit` for callers that wait: returns the answer, or raises the error."""
         future: asyncio.Future[Answer] = self._loop.create_future()
         self.submit(operation, partial(settle, future), stale=consistency == "stale")
@@ -109,7 +108,7 @@ class Driver:
 
     def submit(
         self,
-        operation: ClientOperation | RecordQuery,
+        operation: Submission,
         on_answer: OnAnswer,
         *,
         stale: bool = False,
@@ -126,7 +125,7 @@ class Driver:
         before it was submitted, and need not see writes that are under way; an operation so large that it is encoded on
         a thread may be overtaken by others. `payload` is the encoded operation, if a caller has it already.
         """
-        if isinstance(operation, RecordQuery) or is_read(operation):
+        if is_read(operation) or isinstance(asked_of(operation), RecordQuery):
             reads = self._runner.inputs.reads
             reads.append(ReadRequest(self._admit(on_answer), operation, stale))  # type: ignore[arg-type]  # a command
             return
@@ -134,13 +133,14 @@ class Driver:
             raise RequestRefused("bad_request", "a write cannot be stale", hint="leave consistency out")
         if not self._takes_writes:
             self._check_writes()
-        if payload is None and keys_named(operation) > KEYS_ON_LOOP_MAX:
+        write = cast(Operation, operation)
+        if payload is None and keys_named(write) > KEYS_ON_LOOP_MAX:
             request_id = self._admit(on_answer)
-            self._background.start(self._encode_aside(request_id, operation), name="encoding")
+            self._background.start(self._encode_aside(request_id, write), name="encoding")
             return
         if payload is None:
-            payload = encode(operation)
-        self._take_room(operation, payload)
+            payload = encode(write)
+        self._take_room(write, payload)
         self._runner.inputs.writes.append(WriteRequest(self._admit(on_answer), payload))
 
     async def read_log(self, first: int | None, limit: int) -> Answer:
@@ -253,7 +253,7 @@ class Driver:
         reads = self._runner.inputs.reads
         return await self._answer_to(lambda request_id: reads.append(ReadRequest(request_id, query, stale)))
 
-    async def _encode_aside(self, request_id: int, operation: ClientOperation) -> None:
+    async def _encode_aside(self, request_id: int, operation: Operation) -> None:
         """Go on with a write that is too large to be encoded on the loop."""
         try:
             payload = await self.aside.run(encode, operation)
@@ -265,7 +265,7 @@ class Driver:
             self._runner.inputs.writes.append(WriteRequest(request_id, payload))
             self._schedule_turn()
 
-    def _take_room(self, operation: ClientOperation, payload: bytes) -> None:
+    def _take_room(self, operation: Operation, payload: bytes) -> None:
         """Refuse a write that cannot be taken now, or for which this node, or too many others, have no space."""
         if not self._takes_writes:
             self._check_writes()

@@ -11,7 +11,7 @@ Reads are of the key space, as the state has it, or of the log itself.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from raftdb.budgets import KEY_BYTES
 from raftdb.core.block import Block, entries_of, entry_bytes
@@ -23,6 +23,7 @@ from raftdb.machine.happenings import Happened
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.layer import Layer
 from raftdb.machine.machine import Machine
+from raftdb.machine.operations import UserOperation
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.service import Command
 from raftdb.machine.service import Query as RecordQuery
@@ -131,7 +132,7 @@ FindBlocks = Callable[[Index, Index, int], Sequence[Block]]
 
 
 def serve(
-    query: Command | RecordQuery | LogPage,
+    query: Command | RecordQuery | UserOperation | LogPage,
     core: RaftState,
     state: State,
     machine: Machine,
@@ -147,8 +148,9 @@ def serve(
     if not isinstance(reply, Result):
         return reply, work_of(view)
     index, term = state.applied
-    beside = BESIDE.get(type(query)) if core.leadership is not None else None
-    value = reply.value if beside is None else beside(query, reply.value, waiters.count_in)
+    asked: Any = query.operation if isinstance(query, UserOperation) else query
+    beside = BESIDE.get(type(asked)) if core.leadership is not None else None
+    value = reply.value if beside is None else beside(asked, reply.value, waiters.count_in)
     return Answer(value, index, term, reply.revision), work_of(view)
 
 

@@ -6,25 +6,35 @@ They are bounded, and do not count as requests in flight. The replica decides wh
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 from raftdb.commands.waiting import check_wait, name_of, waiting_of
 from raftdb.errors import RaftdbError, Unavailable
 from raftdb.limits import WAITING_MAX
 from raftdb.machine.entries import encode
-from raftdb.machine.operations import SessionOperation, WaitingOperation
+from raftdb.machine.operations import (
+    SessionOperation,
+    UserOperation,
+    WaitingOperation,
+    asked_of,
+    on_behalf_of,
+)
 from raftdb.machine.service import Command
 from raftdb.machine.waiting import TurnWaiting
 from raftdb.node.effects import EffectRunner, OnAnswer
 from raftdb.node.turn import Answer, Inputs, WaitRequest
 
-TakeRoom = Callable[[Command | SessionOperation, bytes], None]
+Waits: TypeAlias = Command | SessionOperation | UserOperation
+"""What can wait: a command, in a session or not, and on behalf of a user or not."""
+TakeRoom = Callable[[Waits, bytes], None]
 """Refuses an operation, with its entry, for which there is no space."""
 
 
-def payload_of(operation: Command | SessionOperation) -> bytes:
+def payload_of(operation: Waits) -> bytes:
     """The body of the entry for an operation whose sender waits."""
-    is_plain = isinstance(operation, Command) and isinstance(waiting_of(operation), TurnWaiting)
-    return encode(operation if is_plain else WaitingOperation(operation))
+    asked = asked_of(operation)
+    is_plain = isinstance(asked, Command) and isinstance(waiting_of(asked), TurnWaiting)
+    return encode(operation if is_plain else on_behalf_of(operation, WaitingOperation(asked)))
 
 
 class HeldRequests:
@@ -46,7 +56,7 @@ class HeldRequests:
 
     def wait(
         self,
-        operation: Command | SessionOperation,
+        operation: Waits,
         on_answer: OnAnswer,
         *,
         wait_ms: int,
@@ -67,7 +77,7 @@ class HeldRequests:
         self._take_room(operation, payload)
         request_id = self._admit(partial(self._is_over, on_answer))
         self.count += 1
-        self._runner.inputs.waits.append(WaitRequest(request_id, operation, payload, wait_ms))
+        self._runner.inputs.waits.append(WaitRequest(request_id, asked_of(operation), payload, wait_ms))
         return request_id
 
     def leave(self, request_id: int) -> None:

@@ -17,6 +17,7 @@ from raftdb.core.quorum import is_majority
 from raftdb.core.state import RaftState
 from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, Unavailable
+from raftdb.machine.operations import UserOperation
 from raftdb.machine.service import Command
 from raftdb.machine.service import Query as RecordQuery
 
@@ -38,7 +39,7 @@ class MakeCheckpoint(NamedTuple):
     keeps_tail: bool = False
 
 
-Query = Command | RecordQuery | LogPage | MakeCheckpoint
+Query = Command | RecordQuery | UserOperation | LogPage | MakeCheckpoint
 
 
 class WriteRequest(NamedTuple):

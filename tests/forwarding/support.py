@@ -17,7 +17,7 @@ from raftdb.forwarding import (
     execute_for,
 )
 from raftdb.machine.machine import Machine
-from raftdb.machine.operations import ClientOperation, WaitingOperation
+from raftdb.machine.operations import ClientOperation, Submission, UserOperation, WaitingOperation, asked_of
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.service import Query
 from raftdb.machine.services import QUERIES, READS
@@ -50,13 +50,11 @@ class Leader(Holding):
         self.cluster = cluster
         self.is_held = False
         self.refusal: RaftdbError | None = None
-        self.waiting: list[tuple[ClientOperation | Query, OnAnswer]] = []
+        self.waiting: list[tuple[Submission, OnAnswer]] = []
         self.seen = 0
         self.most_waiting = 0
 
-    def submit(
-        self, operation: ClientOperation | Query, on_answer: OnAnswer, *, payload: bytes | None = None
-    ) -> None:
+    def submit(self, operation: Submission, on_answer: OnAnswer, *, payload: bytes | None = None) -> None:
         """See `Driver.submit`."""
         self.seen += 1
         if self.refusal is not None:
@@ -105,10 +103,10 @@ class FakeCluster:
         self.pipes: list[Pipe] = []
         self.memory = MemoryAccount()
 
-    def execute(self, operation: ClientOperation | WaitingOperation | Query) -> Answer | RaftdbError:
+    def execute(self, operation: Submission | WaitingOperation) -> Answer | RaftdbError:
         """The answer to an operation, now."""
-        if type(operation) in READS or type(operation) in QUERIES:
-            reply: Any = Machine().read(cast(Query, operation), self.database.layer)
+        if type(asked_of(operation)) in (*READS, *QUERIES):
+            reply: Any = Machine().read(cast(Query | UserOperation, operation), self.database.layer)
         else:
             reply = self.database.applied(cast(ClientOperation | WaitingOperation, operation)).reply
         if isinstance(reply, Repetition):

@@ -7,8 +7,7 @@ import pytest
 from raftdb.errors import CommandFailed, OutcomeUnknown, RaftdbError, Unavailable
 from raftdb.forwarding.executor import Executor
 from raftdb.forwarding.frames import Outcome, Request, encode_operation
-from raftdb.machine.operations import ClientOperation
-from raftdb.machine.service import Query
+from raftdb.machine.operations import Submission
 from raftdb.machine.strings import Get
 from raftdb.memory import MEMORY_BYTES_MIN, Hold, MemoryAccount
 from raftdb.node.effects import OnAnswer
@@ -41,9 +40,7 @@ class Node(Holding):
             self.submit, self, memory=self.hold, on_answers=self.told.extend, on_over=self.told.append
         )
 
-    def submit(
-        self, operation: ClientOperation | Query, on_answer: OnAnswer, *, payload: bytes | None = None
-    ) -> None:
+    def submit(self, operation: Submission, on_answer: OnAnswer, *, payload: bytes | None = None) -> None:
         assert isinstance(operation, Get)
         self.submitted.append(operation.key)
         if operation.key in self.refusals:

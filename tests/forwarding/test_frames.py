@@ -121,6 +121,7 @@ def test_every_query_that_redis_commands_make_can_be_passed_on() -> None:
     """The others are asked by HTTP, or by the node for itself."""
     left_out = QUERIES.keys() - {type(operation) for operation in OPERATIONS}
     names = {"ReadRecord", "ReadStored", "ReadQueueLevels", "ReadLockLevels"}
+    names |= {"ReadUsers", "ReadRoles", "ReadTokens"}
     assert {query.__name__ for query in left_out} == names
     for query in left_out:
         with pytest.raises(LocalProtocolError):

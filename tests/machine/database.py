@@ -29,7 +29,7 @@ from raftdb.machine.locks.records import (
     unpack_claim,
 )
 from raftdb.machine.machine import Applied, Machine
-from raftdb.machine.operations import Operation
+from raftdb.machine.operations import Operation, UserOperation
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.service import Command, Ending, Query, Service
 from raftdb.machine.services import ENDINGS, INVENTORIES
@@ -51,9 +51,11 @@ class ShowingMachine(Machine):
         applied = super().apply(index, term, data, layer)
         return applied._replace(reply=shown_reply(decode(data)[1], applied.reply))
 
-    def read(self, query: Command | Query, view: KeyValueView) -> Result | ReplyError:
+    def read(self, query: Command | Query | UserOperation, view: KeyValueView) -> Result | ReplyError:
         reply = super().read(query, view)
-        return reply if isinstance(reply, ReplyError) else shown_result(query, reply)
+        if isinstance(reply, ReplyError) or isinstance(query, UserOperation):
+            return reply
+        return shown_result(query, reply)
 
 
 def shown_reply(operation: Operation, reply: Reply) -> Reply:

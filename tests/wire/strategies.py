@@ -39,6 +39,7 @@ from raftdb.machine.operations import (
     Relation,
     SessionOperation,
     TransactionOperation,
+    UserOperation,
     WaitingOperation,
 )
 from raftdb.machine.queues.deliveries import Ack, Extend, GiveBack, Nack
@@ -67,6 +68,15 @@ from raftdb.machine.strings import (
     Strlen,
 )
 from raftdb.machine.subsequences import CommonSubsequence
+from raftdb.machine.users.service import (
+    Presence,
+    PutRole,
+    PutToken,
+    PutUser,
+    RemoveRole,
+    RemoveToken,
+    RemoveUser,
+)
 from raftdb.wire.fields import NODE_ID_PATTERN
 from tests.addresses import at
 from tests.blocks import blocks
@@ -225,7 +235,7 @@ def operations(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrat
     guards = st.lists(st.builds(Fence, keys, TOKENS) | st.builds(Unlock, keys, TOKENS), max_size=2).map(tuple)
     guarded = st.builds(GuardedOperation, guards, one | transactions)
     once = st.builds(SessionOperation, SESSIONS, SEQUENCES, SEQUENCES, one | transactions | guarded)
-    return st.one_of(
+    asked = st.one_of(
         one,
         transactions,
         guarded,
@@ -234,7 +244,24 @@ def operations(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrat
         st.builds(RegisterSession, SESSIONS, ttl_ms=st.integers(0, 1 << 40)),
         st.builds(KeepSession, SESSIONS, st.integers(0, 1 << 40)),
         st.builds(CloseSession, SESSIONS),
-        st.just(Expire()),
+        changes_of_users(),
+    )
+    return st.one_of(
+        asked, st.builds(UserOperation, HOSTILE_BYTES, st.integers(0, 2**63 - 1), asked), st.just(Expire())
+    )
+
+
+def changes_of_users() -> st.SearchStrategy[Operation]:
+    """The operations on users, roles and tokens."""
+    names, presence = HOSTILE_BYTES, st.sampled_from(Presence)
+    several = st.lists(HOSTILE_BYTES, max_size=3).map(tuple)
+    return st.one_of(
+        st.builds(PutUser, names, HOSTILE_BYTES, several, presence),
+        st.builds(RemoveUser, names),
+        st.builds(PutRole, names, several, presence),
+        st.builds(RemoveRole, names),
+        st.builds(PutToken, names, names, HOSTILE_BYTES, st.integers(0, 1 << 40)),
+        st.builds(RemoveToken, names, names),
     )
 
 

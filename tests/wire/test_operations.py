@@ -27,6 +27,7 @@ from raftdb.machine.operations import (
     Operation,
     SessionOperation,
     TransactionOperation,
+    UserOperation,
     WaitingOperation,
 )
 from raftdb.machine.service import Command, ServiceOperation
@@ -34,6 +35,15 @@ from raftdb.machine.services import OPERATIONS
 from raftdb.machine.session_records import SessionOwner
 from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.machine.strings import Get, Set
+from raftdb.machine.users.service import (
+    Presence,
+    PutRole,
+    PutToken,
+    PutUser,
+    RemoveRole,
+    RemoveToken,
+    RemoveUser,
+)
 from raftdb.wire import cbor
 from tests.wire.strategies import HOSTILE_BYTES, PLAIN_VALUES, exactly_equal, operations
 
@@ -72,6 +82,18 @@ def test_the_form_of_entries_never_changes() -> None:
             WaitingOperation(SessionOperation(NAME, 1, 1, Ping())),
             f"82 1850 85 1841 {name_form} 01 01 81 01",
         ),
+        (UserOperation(b"ana", 300, Ping()), "84 1851 43616e61 19012c 81 01"),
+        (
+            UserOperation(b"ana", 7, WaitingOperation(SessionOperation(NAME, 1, 1, Ping()))),
+            f"84 1851 43616e61 07 82 1850 85 1841 {name_form} 01 01 81 01",
+        ),
+        (PutUser(b"ana", b"p", (b"r",)), "84 1852 43616e61 4170 8141 72"),
+        (PutUser(b"ana", b"", (), Presence.PRESENT), "85 1852 43616e61 40 80 02"),
+        (RemoveUser(b"ana"), "82 1853 43616e61"),
+        (PutRole(b"r", (b"read keys a",)), "83 1854 4172 81 4b" + b"read keys a".hex()),
+        (RemoveRole(b"r"), "82 1855 4172"),
+        (PutToken(b"ana", b"t", NAME * 2, 5), "85 1856 43616e61 4174 5820" + "73" * 32 + "05"),
+        (RemoveToken(b"ana", b"t"), "83 1857 43616e61 4174"),
     ]
     for operation, form in forms:
         assert encode(operation) == bytes.fromhex(form), operation

@@ -3,22 +3,27 @@
 The first judgement is of the node that was asked, by the users as it has them; they may have changed in the meantime.
 So an operation bears the revision of the users by which it was admitted. If it is that of the state where it takes
 effect nothing has changed, and nothing is judged twice; else it is judged anew, by that state, on every replica alike.
+What comes on nobody's behalf takes no effect where there are users: a node that does not know yet that there are some
+may have admitted it.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 from raftdb.errors import ReplyError
 from raftdb.machine.layer import KeyValueView
+from raftdb.machine.operations import Expire, UserOperation
 from raftdb.machine.service import ServiceOperation
+from raftdb.machine.session_records import SessionOwner
 from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
-from raftdb.machine.users.needs import ADMINISTRATION, needs
+from raftdb.machine.users.needs import needs
 from raftdb.machine.users.records import rights_of, users_revision
 from raftdb.machine.users.rights import Rights
 from raftdb.machine.users.service import ReadRoles, ReadTokens, ReadUsers
 
-NEEDS_NOTHING = (RegisterSession, CloseSession, KeepSession)
+_NEEDS_NOTHING = (RegisterSession, CloseSession, KeepSession)
 """What every user may do: a session is a secret of who began it, and gives no right."""
-_LISTS = (ReadUsers, ReadRoles, ReadTokens)
+_OF_ADMINISTRATORS = (ServiceOperation, ReadUsers, ReadRoles, ReadTokens)
+"""What is for administrators alone, whatever their grants."""
 
 
 class Authority(NamedTuple):
@@ -28,11 +33,32 @@ class Authority(NamedTuple):
     revision: int
 
 
-def check(view: KeyValueView, authority: Authority, operation: object) -> None:
-    """Raise `ReplyError` (`forbidden`) unless the user may do it, or could when it was admitted, and no user has
-    changed since."""
-    if users_revision(view) != authority.revision:
-        judge(rights_of(view, authority.user), authority.user, operation)
+Asked = TypeVar("Asked")
+
+
+def authorized(view: KeyValueView, operation: Asked | UserOperation) -> Asked:
+    """Return what is asked for, alone. Raises `ReplyError`: `forbidden` unless the user may do it, or could when it was
+    admitted, and no user has changed since; `unauthenticated` for what is on nobody's behalf where there are users."""
+    revision = users_revision(view)
+    if isinstance(operation, UserOperation):
+        asked = cast(Asked, operation.operation)
+        if revision != operation.revision:
+            judge(rights_of(view, operation.user), operation.user, asked)
+        return asked
+    if revision and not _is_of_the_cluster(operation):
+        raise ReplyError(
+            "nobody is served here without being a user",
+            hint="send a token, or a user with a password",
+            code="unauthenticated",
+        )
+    return operation
+
+
+def _is_of_the_cluster(operation: object) -> bool:
+    """Whether nodes themselves ask for it."""
+    if isinstance(operation, RegisterSession):
+        return operation.owner is SessionOwner.NODE
+    return isinstance(operation, Expire)
 
 
 def judge(rights: Rights | None, user: bytes, operation: object) -> None:
@@ -40,15 +66,13 @@ def judge(rights: Rights | None, user: bytes, operation: object) -> None:
     error says nothing about what is there."""
     if rights is None:
         raise _forbidden(user, "does not exist any more")
-    if isinstance(operation, ServiceOperation | _LISTS):
-        is_for_all = isinstance(operation, NEEDS_NOTHING)
-        unmet = None if is_for_all or rights.is_admin else ADMINISTRATION[0]
-        what = "manage users"
-    else:
-        unmet = rights.unmet(needs(operation))
-        what = str(unmet)
+    if isinstance(operation, _NEEDS_NOTHING) or rights.is_admin:
+        return
+    if isinstance(operation, _OF_ADMINISTRATORS):
+        raise _forbidden(user, "may not manage users")
+    unmet = rights.unmet(needs(operation))
     if unmet is not None:
-        raise _forbidden(user, f"may not {what}")
+        raise _forbidden(user, f"may not {unmet}")
 
 
 def _forbidden(user: bytes, why: str) -> ReplyError:

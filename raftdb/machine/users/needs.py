@@ -28,7 +28,7 @@ from raftdb.machine.queues.redriving import Redrive
 from raftdb.machine.queues.service import QUEUES
 from raftdb.machine.scanning import DatabaseSize
 from raftdb.machine.service import Access, Command, Query
-from raftdb.machine.services import COMMANDS, QUERIES, SERVICES
+from raftdb.machine.services import COMMANDS, SERVICES
 from raftdb.machine.strings import FencedSet
 from raftdb.machine.subsequences import CommonSubsequence
 from raftdb.machine.users.rights import Domain, Need
@@ -105,9 +105,11 @@ def _table() -> dict[type[Any], Needs]:
     table: dict[type[Any], Needs] = {}
     for service in SERVICES:
         domain = _QUEUES if service is QUEUES else _LOCKS if service is LOCKS else _KEYS
-        accesses = {command.type: COMMANDS[command.type].access for command in service.commands}
-        for kind in (*accesses, *service.queries):
-            found = _needs_of(kind, domain, changes=accesses.get(kind) is Access.WRITE)
+        writing: list[type[Any]] = [
+            command.type for command in service.commands if COMMANDS[command.type].access is Access.WRITE
+        ]
+        for kind in (*(command.type for command in service.commands), *service.queries):
+            found = _needs_of(kind, domain, changes=kind in writing)
             if found is not None:
                 table[kind] = found
     return table | _OTHER

@@ -6,12 +6,16 @@
     Z  length user label   the digest of that token
     Y                      the index of the entry that changed any of this last
 
+The records are lists of byte strings, each after its length in two bytes.
+
 Digests of passwords are made by the node that was asked to set one: a salted hash takes time by design, and applying an
 entry must not. Secrets themselves are never in an entry.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
+from raftdb.errors import Fatal
 from raftdb.limits import USER_TOKENS_MAX, USERS_MAX
 from raftdb.machine.keyspace import (
     ROLE_PREFIX,
@@ -25,10 +29,6 @@ from raftdb.machine.keyspace import (
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.scanning import behind
 from raftdb.machine.users.rights import ADMIN_ROLE, Grant, Rights, parse_grant
-from raftdb.wire import cbor
-
-RECORD_BYTES_MAX = 64 * 1024
-"""Longest record of a user or of a role."""
 
 DIGEST_BYTES = 32
 """Length of the digest of a token's secret."""
@@ -59,13 +59,13 @@ def load_user(view: KeyValueView, name: bytes) -> User | None:
 
 def unpack_user(record: bytes) -> User:
     """Return the user that a record holds."""
-    password, roles = _unpacked(record)
+    password, *roles = _unpacked(record)
     return User(password, tuple(roles))
 
 
 def store_user(layer: Layer, name: bytes, user: User) -> None:
     """Store a user."""
-    layer.put(USER_PREFIX + name, cbor.encode([user.password, list(user.roles)]))
+    layer.put(USER_PREFIX + name, _packed((user.password, *user.roles)))
 
 
 def load_role(view: KeyValueView, name: bytes) -> tuple[Grant, ...] | None:
@@ -81,18 +81,22 @@ def unpack_role(record: bytes) -> tuple[Grant, ...]:
 
 def store_role(layer: Layer, name: bytes, grants: tuple[Grant, ...]) -> None:
     """Store a role."""
-    layer.put(ROLE_PREFIX + name, cbor.encode([grant.text for grant in grants]))
+    layer.put(ROLE_PREFIX + name, _packed(grant.text for grant in grants))
 
 
 def load_token(view: KeyValueView, digest: bytes) -> Token | None:
     """Return the token whose secret has this digest."""
     record = view.get(TOKEN_PREFIX + digest)
-    return None if record is None else Token(*_unpacked(record))
+    if record is None:
+        return None
+    user, label, made, ends = _unpacked(record)
+    return Token(user, label, read_number(made), read_number(ends))
 
 
 def store_token(layer: Layer, digest: bytes, token: Token) -> None:
     """Store a token."""
-    layer.put(TOKEN_PREFIX + digest, cbor.encode(list(token)))
+    times = (pack_number(token.made_ms), pack_number(token.ends_ms))
+    layer.put(TOKEN_PREFIX + digest, _packed((token.user, token.label, *times)))
     layer.put(_label_key(token.user, token.label), digest)
 
 
@@ -128,19 +132,21 @@ def roles_in(view: KeyValueView) -> list[tuple[bytes, tuple[Grant, ...]]]:
     return [(name, unpack_role(record)) for name, record in _all(view, ROLE_PREFIX)]
 
 
-def has_users(view: KeyValueView) -> bool:
-    """Return whether there is any user: from then on nobody is served without being one."""
-    return bool(view.scan(USER_PREFIX, behind(USER_PREFIX), limit=1, length=0))
-
-
 def users_revision(view: KeyValueView) -> int:
-    """Return the index of the last change of users, roles and tokens, 0 if there never was one."""
-    return read_number(view.get(USERS_REVISION_KEY))
+    """Return the index of the last change of users, roles and tokens, 0 if there are none: from the first user on there
+    always is one, and nobody else is served."""
+    if not isinstance(view, Layer):
+        return read_number(view.get(USERS_REVISION_KEY))
+    revision = view.users_revision
+    if revision is None:
+        revision = view.users_revision = read_number(view.peek(USERS_REVISION_KEY))
+    return revision
 
 
 def note_users_changed(layer: Layer, index: int) -> None:
     """Note that an entry has changed them."""
     layer.put(USERS_REVISION_KEY, pack_number(index))
+    layer.users_revision = index
 
 
 def rights_of(view: KeyValueView, name: bytes) -> Rights | None:
@@ -161,5 +167,16 @@ def _all(view: KeyValueView, prefix: bytes) -> list[tuple[bytes, bytes]]:
     return [(key[1:], record) for key, record in view.scan(prefix, behind(prefix), limit=USERS_MAX)]
 
 
-def _unpacked(record: bytes) -> Any:
-    return cbor.decode(record, bytes_max=RECORD_BYTES_MAX, items_max=RECORD_BYTES_MAX)
+def _packed(parts: Iterable[bytes]) -> bytes:
+    return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+
+
+def _unpacked(record: bytes) -> list[bytes]:
+    parts, begin = list[bytes](), 0
+    while begin < len(record):
+        end = begin + 2 + int.from_bytes(record[begin : begin + 2], "big")
+        if end > len(record):
+            raise Fatal("the state has a broken record of a user", hint="run: raftdb doctor DIR")
+        parts.append(record[begin + 2 : end])
+        begin = end
+    return parts

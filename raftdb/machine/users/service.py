@@ -1,7 +1,7 @@
 """The operations on users, roles and tokens, which are for administrators, and the queries that list them.
 
-The first user has to be an administrator, and the last one stays: else nobody could let anybody in. A cluster without
-users serves everybody.
+The first user has to be an administrator, and there are no roles before it; the last administrator stays: else nobody
+could let anybody in. A cluster without users serves everybody.
 """
 
 import re
@@ -60,7 +60,7 @@ def put_user(layer: Layer, operation: PutUser, entry: EntryPlace) -> Reply:
     """Store it. An unknown role, or no administrator left, is an error."""
     name, known = _checked(operation.user, "user"), records.load_user(layer, operation.user)
     _check_presence(operation.presence, known is not None, "user")
-    roles = tuple(sorted(set(operation.roles)))
+    roles = tuple(sorted(dict.fromkeys(operation.roles)))
     if len(roles) > USER_ROLES_MAX or len(operation.password) > PASSWORD_BYTES_MAX:
         raise ReplyError(f"a user has at most {USER_ROLES_MAX} roles")
     for role in roles:
@@ -109,6 +109,8 @@ def put_role(layer: Layer, operation: PutRole, entry: EntryPlace) -> Reply:
     name = _checked(operation.role, "role")
     if name == ADMIN_ROLE:
         raise ReplyError("the role admin cannot be changed")
+    if not records.users_revision(layer):
+        raise ReplyError("there are no users yet", hint="add a user with the role admin first")
     known = records.load_role(layer, name)
     _check_presence(operation.presence, known is not None, "role")
     if len(operation.grants) > ROLE_GRANTS_MAX:
@@ -116,7 +118,7 @@ def put_role(layer: Layer, operation: PutRole, entry: EntryPlace) -> Reply:
     if known is None and len(records.roles_in(layer)) >= USERS_MAX:
         raise ReplyError(f"there are {USERS_MAX} roles already")
     try:
-        grants = tuple(map(parse_grant, sorted(set(operation.grants))))
+        grants = tuple(map(parse_grant, sorted(dict.fromkeys(operation.grants))))
     except RequestRefused as error:
         raise ReplyError(error.message, hint=error.hint) from error
     records.store_role(layer, name, grants)
