@@ -30,6 +30,7 @@ from raftdb.frontend import Backup, Consistency, HttpApi, HttpServer
 from raftdb.impairment import NetworkChange
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
+from raftdb.machine.users.rights import Need
 from raftdb.node.chronicle import Chronicle
 from raftdb.node.effects import OnAnswer
 from raftdb.node.history import History
@@ -51,16 +52,35 @@ class InstantNode:
         self._answer = Answer("OK", 12, 3)
         self.chronicle = Chronicle()
 
-    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
+    async def execute(
+        self, operation: ClientOperation | Query, *, consistency: Consistency, user: bytes | None = None
+    ) -> Answer:
         return self._answer
 
-    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+    def wait(
+        self,
+        operation: Command | SessionOperation,
+        on_answer: OnAnswer,
+        *,
+        wait_ms: int,
+        user: bytes | None = None,
+    ) -> int:
+        raise NotImplementedError
+
+    def check(self, user: bytes | None, *needs: Need) -> None:
         raise NotImplementedError
 
     def leave(self, request_id: int) -> None:
         raise NotImplementedError
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
+    def submit(
+        self,
+        operation: ClientOperation | Query,
+        on_answer: OnAnswer,
+        *,
+        stale: bool = False,
+        user: bytes | None = None,
+    ) -> None:
         asyncio.get_running_loop().call_soon(on_answer, self._answer)
 
     async def request_log(self, first: int | None, limit: int) -> Mapping[str, object]:

@@ -41,13 +41,29 @@ class InstantNode:
     def __init__(self) -> None:
         self.waiting: list[OnAnswer] = []
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
+    def submit(
+        self, operation: ClientOperation | Query, on_answer: OnAnswer, *, user: bytes | None = None
+    ) -> None:
         self.waiting.append(on_answer)
 
-    def read(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool) -> None:
+    def read(
+        self,
+        operation: ClientOperation | Query,
+        on_answer: OnAnswer,
+        *,
+        stale: bool,
+        user: bytes | None = None,
+    ) -> None:
         self.waiting.append(on_answer)
 
-    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+    def wait(
+        self,
+        operation: Command | SessionOperation,
+        on_answer: OnAnswer,
+        *,
+        wait_ms: int,
+        user: bytes | None = None,
+    ) -> int:
         raise NotImplementedError
 
     def leave(self, request_id: int) -> None:

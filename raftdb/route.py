@@ -1,8 +1,8 @@
 """Routes as values: a handler, and the permission that its caller needs.
 
 The packages that serve something give these values to the listener. It checks a caller's access in one place, before
-the handler runs. Callers do not have to prove who they are yet, so the permission of a route only decides whether it is
-served under any host name, and without load limits.
+the handler runs (`raftdb.frontend.http_login`). The permission also decides whether a route is served under any host
+name, and without load limits.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,8 +21,16 @@ class Permission(StrEnum):
 
     OPEN = "open"
     """No access is needed: whether the process is alive, for the one who watches it, under any host name."""
+    HEALTH = "health"
+    """As `OPEN`, but where there are users one of them has to ask."""
+    PAGE = "page"
+    """No access is needed: files that are the same everywhere, and say nothing of this cluster."""
     READ = "read"
+    """The caller is a user, where there are any. What the request then asks for is judged by itself."""
     WRITE = "write"
+    """As `READ`, and a page that asks has to bear a token."""
+    READ_ALL = "read_all"
+    """The caller may read everything."""
     ADMIN = "admin"
     """The caller may change the members, or take all data at once."""
     PEER = "peer"

@@ -24,6 +24,7 @@ class Holding:
         *,
         wait_ms: int,
         payload: bytes | None = None,
+        user: bytes | None = None,
     ) -> int:
         """Hold a request."""
         if self.wait_refusal is not None:

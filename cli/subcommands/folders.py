@@ -98,9 +98,10 @@ def recover(options: Options, data: Path, given_members: str, yes: bool) -> int:
 
     Writes that the other nodes acknowledged without this one are lost, and these nodes can never come back.
     """
-    from raftdb.server.config import check_reachable, parse_peers
+    from raftdb.server.config import check_reachable
     from raftdb.server.folder import kind_of
     from raftdb.server.recover import recovery
+    from raftdb.server.setting_values import parse_peers
 
     kind = kind_of(data)
     if kind != "folder":

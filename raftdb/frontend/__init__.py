@@ -62,10 +62,11 @@ parser has solved the bugs of request smuggling); streaming JSON decoding (a com
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_browser import Browsers
 from raftdb.frontend.http_lessons import serve_lessons
+from raftdb.frontend.http_login import Gate
 from raftdb.frontend.http_pages import PagesApi
 from raftdb.frontend.http_processes import serve_processes
 from raftdb.frontend.http_server import HttpServer, ServerLimits
-from raftdb.frontend.impaired_clients import as_it_is, through
+from raftdb.frontend.impaired_clients import Wrap, as_it_is, through
 from raftdb.frontend.node_api import Backup, Consistency
 from raftdb.frontend.redis.server import RedisLimits, RedisServer
 
@@ -73,12 +74,14 @@ __all__ = [
     "Backup",
     "Browsers",
     "Consistency",
+    "Gate",
     "HttpApi",
     "HttpServer",
     "PagesApi",
     "RedisLimits",
     "RedisServer",
     "ServerLimits",
+    "Wrap",
     "as_it_is",
     "serve_lessons",
     "serve_processes",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
+from raftdb.access.logins import Logins
 from raftdb.frontend.http_charts import ChartsApi, Since, nothing_sampled
 from raftdb.frontend.http_commands import Commands
 from raftdb.frontend.http_data import ApiLimits, DataApi
@@ -28,6 +29,7 @@ from raftdb.frontend.http_query import integer_of, parameters
 from raftdb.frontend.http_queues import QueuesApi
 from raftdb.frontend.http_reply import OCTETS, TEXT, Reply
 from raftdb.frontend.http_stream import EventStreams
+from raftdb.frontend.http_users import UsersApi
 from raftdb.frontend.http_watch import WatchApi
 from raftdb.frontend.json_values import encode_json
 from raftdb.frontend.leading import require_leader
@@ -56,8 +58,8 @@ class HttpApi:
 
     `limits` bounds requests, and `command_limits` commands. `readiness_checks` are further conditions of GET /readyz,
     by name, and `readiness_warnings` are conditions that it reports but does not require. `pages` are for people with
-    browsers (None: there are none). `metrics` and `charts` make what GET
-    /metrics and GET /v1/charts answer.
+    browsers (None: there are none). `logins` digests passwords (None: there are no users). `metrics` and `charts`
+    make what GET /metrics and GET /v1/charts answer.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class HttpApi:
         readiness_checks: Mapping[str, ReadinessCheck] | None = None,
         readiness_warnings: Mapping[str, ReadinessCheck] | None = None,
         pages: PagesApi | None = None,
+        logins: Logins | None = None,
         metrics: Render = nothing_measured,
         charts: Since = nothing_sampled,
     ) -> None:
@@ -88,6 +91,7 @@ class HttpApi:
         self._checks: dict[str, ReadinessCheck] = {"leader": self._leader_known, **(readiness_checks or {})}
         self._warnings = dict(readiness_warnings or {})
         self._pages = pages
+        self._logins = logins
         self._metrics = metrics
         self._charts = charts
         self.lessons = LessonsApi() if pages is not None else None
@@ -99,20 +103,21 @@ class HttpApi:
         made for nothing, has a handler of its own for HEAD.
         """
         routes: dict[str, dict[str, Route]] = {
-            "/": {"GET": Route(self.index, Permission.READ)},
-            "/health": {"GET": Route(self.health, Permission.OPEN)},
+            "/": {"GET": Route(self.index, Permission.PAGE)},
+            "/health": {"GET": Route(self.health, Permission.HEALTH)},
             "/livez": {"GET": Route(self.livez, Permission.OPEN)},
             "/readyz": {"GET": Route(self.readyz, Permission.OPEN)},
             "/v1/backup": {
                 "GET": Route(self.backup, Permission.ADMIN),
                 "HEAD": Route(self.backup_head, Permission.ADMIN),
             },
-            "/v1/request_log": {"GET": Route(self.request_log, Permission.READ)},
+            "/v1/request_log": {"GET": Route(self.request_log, Permission.READ_ALL)},
             "/v1/snapshot": {"POST": Route(self.snapshot, Permission.ADMIN)},
             "/v1/status": {"GET": Route(self.status, Permission.READ)},
             **self._data.routes(),
             **LocksApi(self._commands).routes(),
             **NoteApi(self._commands, self._aside).routes(),
+            **self._users_routes(),
             **QueuesApi(self._commands, self._node).routes(),
             **MembersApi(self._node).routes(),
             **NetworkApi(self._node).routes(),
@@ -129,6 +134,11 @@ class HttpApi:
             if "GET" in methods:
                 methods.setdefault("HEAD", methods["GET"])
         return routes
+
+    def _users_routes(self) -> dict[str, dict[str, Route]]:
+        if self._logins is None:
+            return {}
+        return UsersApi(self._node, self._logins, self._data.ask, self._data.body).routes()
 
     def lean_routes(self) -> LeanRoutes:
         """The routes that `HttpServer` may serve on its lean path."""

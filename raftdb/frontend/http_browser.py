@@ -29,7 +29,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 PREFLIGHT_SECONDS_MAX = 600
 """How long a browser may remember what a preflight said."""
-PAGES_READ = (Permission.OPEN, Permission.READ)
+PAGES_READ = (Permission.OPEN, Permission.HEALTH, Permission.PAGE, Permission.READ, Permission.READ_ALL)
 """Permissions of the routes that pages of other members may read without a token."""
 LOOPBACK = "localhost"
 

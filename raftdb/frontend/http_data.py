@@ -23,6 +23,7 @@ from raftdb.errors import (
     Unavailable,
 )
 from raftdb.frontend.http_body import read_body
+from raftdb.frontend.http_login import USER
 from raftdb.frontend.http_memory import COUNTED_BYTES_MIN, held_for, take_for_answer
 from raftdb.frontend.http_query import flag_of, integer_of, key_of_query, parameters
 from raftdb.frontend.http_reply import Reply
@@ -206,7 +207,7 @@ class DataApi:
             if wait_ms and isinstance(operation, Command | SessionOperation):
                 answer = await wait_for(request, self._node, operation, wait_ms)
             else:
-                answer = await self._node.execute(operation, consistency=consistency)
+                answer = await self._node.execute(operation, consistency=consistency, user=request.get(USER))
         except RaftdbError as error:
             note_redirect(name, error)
             raise

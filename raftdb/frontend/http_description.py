@@ -20,8 +20,8 @@ class DescriptionApi:
     def routes(self) -> dict[str, dict[str, Route]]:
         """A new path table with both."""
         return {
-            "/openapi.yaml": {"GET": Route(self.openapi, Permission.READ)},
-            "/api": {"GET": Route(self.page, Permission.READ)},
+            "/openapi.yaml": {"GET": Route(self.openapi, Permission.PAGE)},
+            "/api": {"GET": Route(self.page, Permission.PAGE)},
         }
 
     async def openapi(self, request: web.BaseRequest) -> Reply:

@@ -29,14 +29,16 @@ class LeanExecute:
         self._command_limits = command_limits
         self._aside = aside
 
-    def __call__(self, body: bytes, on_settled: Callable[[], None]) -> "ExecuteCall | None":
+    def __call__(
+        self, body: bytes, on_settled: Callable[[], None], *, user: bytes | None
+    ) -> "ExecuteCall | None":
         """See `LeanHandler`. Raises as `Node.submit`."""
         name, operation, consistency, wait_ms = execute_of(body, limits=self._command_limits)
         if wait_ms:
             return None
         call = ExecuteCall(name, operation, self._aside, on_settled)
         try:
-            self._node.submit(operation, call.settle, stale=consistency == "stale")
+            self._node.submit(operation, call.settle, stale=consistency == "stale", user=user)
         except RaftdbError as error:
             note_redirect(name, error)
             raise

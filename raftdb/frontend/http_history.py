@@ -6,6 +6,7 @@ from typing import cast
 from aiohttp import web
 
 from raftdb.errors import RequestRefused
+from raftdb.frontend.http_login import USER
 from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import integer_of, key_of_query, parameters, revision_of
 from raftdb.frontend.http_reply import Reply
@@ -14,6 +15,7 @@ from raftdb.frontend.node_api import Node
 from raftdb.limits import PAGE_BYTES_MAX, SCAN_LIMIT_DEFAULT, SCAN_LIMIT_MAX
 from raftdb.machine.reply import KeyRecord, Page
 from raftdb.machine.scanning import ReadStored
+from raftdb.machine.users.rights import Domain, Need
 from raftdb.node.aside import Aside
 from raftdb.node.past import Difference, Past
 from raftdb.route import Permission, Route
@@ -46,6 +48,7 @@ class HistoryApi:
         limit = SCAN_LIMIT_DEFAULT
         if "limit" in given:
             limit = integer_of("limit", given["limit"], maximum=SCAN_LIMIT_MAX)
+        self._node.check(request.get(USER), Need(Domain.KEYS, prefix, changes=False, is_prefix=True))
         self._node.history.after(revision, limit=1)
         if "until" in given:
             until = self._applied("until", given["until"])
@@ -57,7 +60,7 @@ class HistoryApi:
         return await self._keys(request, revision, ReadStored(prefix, after, limit))
 
     async def _keys(self, request: web.BaseRequest, revision: int, query: ReadStored) -> Reply:
-        answer = await self._node.execute(query, consistency="stale")
+        answer = await self._node.execute(query, consistency="stale", user=request.get(USER))
         page = cast(Page, answer.value)
         past = Past(query.prefix, query.after, position=revision, until=answer.index)
         await self._look(past)

@@ -16,7 +16,8 @@ All that is not exactly one whole request with a known head goes to aiohttp, on 
 
 * a request for any other route, with a longer body, in chunks, in more than one read, or pipelined with others;
 * a head that is not known yet, or that is not remembered because what follows from it has to be decided each time:
-  `Expect`, `Content-Encoding`, `Origin`, `Upgrade`, credentials, HTTP/1.0, and `Connection: close`;
+  `Expect`, `Content-Encoding`, `Origin`, `Upgrade`, cookies, HTTP/1.0, and `Connection: close`;
+* a request with a password that is to be checked, which takes a thread (`raftdb.frontend.http_login`);
 * a request that the node may hold for a while (`raftdb.frontend.http_waiting`), which is seen in its body;
 * everything that comes before aiohttp has answered the request before, and while the client does not read.
 
@@ -44,6 +45,7 @@ from aiohttp.http import RawRequestMessage, StreamWriter
 
 from raftdb.errors import required
 from raftdb.frontend.http_connection import Connection
+from raftdb.frontend.http_login import Gate, challenged
 from raftdb.frontend.http_reply import Reply, code_of, drain, failure_reply
 from raftdb.frontend.http_turns import Turnstile
 from raftdb.memory import Hold
@@ -61,7 +63,6 @@ HEAD_BYTES_REMEMBERED_MAX = 1024
 
 _HEAD_END = b"\r\n\r\n"
 _DECIDED_EACH_TIME = (
-    hdrs.AUTHORIZATION,
     hdrs.CONTENT_ENCODING,
     hdrs.COOKIE,
     hdrs.EXPECT,
@@ -89,9 +90,9 @@ class LeanHandler(Protocol):
     body_bytes_max: int
     """Longest body that it takes."""
 
-    def __call__(self, body: bytes, on_settled: Callable[[], None]) -> LeanCall | None:
-        """Begin to execute a request; None if aiohttp has to have it. `on_settled` is called once, after this has
-        returned; it is quick, and does not raise. Raises RaftdbError."""
+    def __call__(self, body: bytes, on_settled: Callable[[], None], *, user: bytes | None) -> LeanCall | None:
+        """Begin to execute a request, on behalf of a user where there are users; None if aiohttp has to have it.
+        `on_settled` is called once, after this has returned; it is quick, and does not raise. Raises RaftdbError."""
 
 
 LeanRoutes = Mapping[tuple[str, str], LeanHandler]
@@ -104,13 +105,18 @@ class KnownHead(NamedTuple):
     path: str
     handler: LeanHandler
     body_bytes: int
+    authorization: str | None
+    """What it says of who asks, which is judged each time."""
 
 
 class LeanPath:
     """The heads that one listener knows, and the line of all its requests."""
 
-    def __init__(self, routes: LeanRoutes, turnstile: Turnstile, requests: RequestTallies) -> None:
+    def __init__(
+        self, routes: LeanRoutes, turnstile: Turnstile, requests: RequestTallies, gate: Gate
+    ) -> None:
         self.routes = routes
+        self.gate = gate
         self.turnstile = turnstile
         self.requests = requests
         self.heads: dict[bytes, KnownHead] = {}
@@ -131,7 +137,9 @@ class LeanPath:
             return
         if len(self.heads) >= HEADS_MAX:
             del self.heads[next(iter(self.heads))]
-        self.heads[head] = KnownHead(request.raw_path, handler, body_bytes)
+        self.heads[head] = KnownHead(
+            request.raw_path, handler, body_bytes, request.headers.get(hdrs.AUTHORIZATION)
+        )
 
 
 class LeanConnection(Connection):
@@ -239,7 +247,9 @@ class LeanConnection(Connection):
         request, self._request = self._request, b""
         try:
             self.crowd.refuse_if_crowded()
-            self._call = known.handler(request[len(request) - known.body_bytes :], self._settled)
+            user, is_known = self._lean.gate.admit_lean(known.authorization, self._address)
+            body = request[len(request) - known.body_bytes :]
+            self._call = known.handler(body, self._settled, user=user) if is_known else None
         except Exception as error:  # noqa: BLE001 - `failure_reply` logs it
             self._refuse(f"POST {known.path}", error, known.path)
         else:
@@ -248,6 +258,11 @@ class LeanConnection(Connection):
                 self._pass_on(request)
                 if self._held_back:
                     self._take_held_back()
+
+    def _address(self) -> str:
+        """The address of the client, without its port."""
+        name = None if self.transport is None else self.transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else ""
 
     def _settled(self) -> None:
         self._lean.turnstile.call(self._finish)
@@ -286,7 +301,7 @@ class LeanConnection(Connection):
     def _refuse(self, operation: str, error: Exception, path: str) -> None:
         """Answer with an error."""
         self._lean.requests.refused(operation, code_of(error), self._began_s)
-        self._send(failure_reply(error, path))
+        self._send(challenged(failure_reply(error, path), is_page=False))
 
     def _send(self, reply: Reply) -> None:
         """Write the reply. If the client is slow to read it, the request ends once it has read nearly all."""

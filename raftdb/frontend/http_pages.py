@@ -70,7 +70,7 @@ class PagesApi:
 
     def routes(self) -> dict[str, dict[str, Route]]:
         """The paths of all pages but `/`, which is also the list of routes, and of the files."""
-        page, file = Route(self.page, Permission.READ), Route(self.file, Permission.READ)
+        page, file = Route(self.page, Permission.PAGE), Route(self.file, Permission.PAGE)
         paths = {entry.path: page for entry in self._pages if entry.path != "/"}
         paths |= {f"{FILES_PATH}/{{file}}": file, f"{FILES_PATH}/{{folder}}/{{file}}": file}
         return {path: {"GET": route, "HEAD": route} for path, route in paths.items()}

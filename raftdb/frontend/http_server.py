@@ -22,6 +22,7 @@ from raftdb.frontend.http_connection import LINGERING_TIME_S
 from raftdb.frontend.http_head import HEADER_BYTES_MAX, HEADERS_MAX, REQUEST_LINE_BYTES_MAX
 from raftdb.frontend.http_host import HostCheck, HostNames, shown
 from raftdb.frontend.http_lean import LeanConnection, LeanPath, LeanRoutes
+from raftdb.frontend.http_login import FETCHED_BY_PAGE, Gate, challenged
 from raftdb.frontend.http_reply import Reply, code_of, error_reply, failure_reply
 from raftdb.frontend.http_stream import EventStream
 from raftdb.frontend.http_turns import Turnstile
@@ -151,6 +152,7 @@ class HttpServer:
         host_names: HostNames = tuple,
         lean: LeanRoutes | None = None,
         browsers: Browsers | None = None,
+        gate: Gate | None = None,
         requests: RequestTallies | None = None,
         wrap: Wrap = as_it_is,
     ) -> None:
@@ -158,8 +160,9 @@ class HttpServer:
         returns the names beside IP addresses and `localhost` that a request may name; open routes are served under any
         name. A handler finds the segments of a path pattern in `request[SEGMENTS]`. `lean` has second handlers for some
         of `routes`, for short bodies (`raftdb.frontend.http_lean`). `browsers` judges what pages ask for (None: they
-        may not act, and only those of this node may read). `requests` counts all but those of peers. `wrap` is for
-        what lies between clients and this node (`raftdb.frontend.impaired_clients`)."""
+        may not act, and only those of this node may read). `gate` finds who asks (None:
+        everybody may). `requests` counts all but those of peers. `wrap` is for what lies between clients and this node
+        (`raftdb.frontend.impaired_clients`)."""
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._limits = limits or ServerLimits()
         self._wrap = wrap
@@ -168,15 +171,16 @@ class HttpServer:
         self._memory = memory or MemoryAccount()
         self._hosts = HostCheck(host_names)
         self._browsers = browsers or Browsers()
+        self._gate = gate or Gate()
         self._turnstile = Turnstile()
         self._requests = requests or RequestTallies()
-        self._lean = LeanPath(lean or {}, self._turnstile, self._requests)
-        self._open_paths = paths_of(routes, Permission.OPEN)
+        self._lean = LeanPath(lean or {}, self._turnstile, self._requests, self._gate)
+        self._open_paths = paths_of(routes, Permission.OPEN, Permission.HEALTH)
         self._uncounted_paths = paths_of(routes, Permission.PEER)
-        self._spared_paths = paths_of(routes, Permission.OPEN, Permission.PEER)
+        self._spared_paths = paths_of(routes, Permission.OPEN, Permission.HEALTH, Permission.PEER)
         # Most requests need one look-up by method and path.
-        self._handlers = {
-            (method, path): route.handler
+        self._quick = {
+            (method, path): route
             for path, methods in self._routes.items()
             for method, route in methods.items()
         }
@@ -238,14 +242,16 @@ class HttpServer:
                 server.refuse_if_crowded()
             if not self._hosts.is_known(request) and path.partition("?")[0] not in self._open_paths:
                 self._hosts.refuse(request)
-            handler = self._handlers.get((request.method, path))
-            if handler is None or ORIGIN in request.headers:
-                handler = self._find(request)
+            route = self._quick.get((request.method, path))
+            if route is None or ORIGIN in request.headers:
+                route = self._find(request)
             else:
                 request[OPERATION] = f"{request.method} {path}"
                 if connection.head:
                     self._lean.learn(request, connection.head)
-            reply = await handler(request)
+            if self._gate.asks:
+                await self._gate.admit(request, route)
+            reply = await route.handler(request)
             if not is_let_in:
                 await self._turnstile.enter()
         except Exception as error:  # noqa: BLE001 - `failure_reply` logs it
@@ -255,6 +261,7 @@ class HttpServer:
             else:
                 code = code_of(error)
                 reply = failure_reply(error, request.rel_url.raw_path_qs)
+                challenged(reply, is_page=FETCHED_BY_PAGE in request.headers)
         finally:
             if request.transport is not None:
                 # The connection waits again, as the last in order. Its answer is written before anything else runs.
@@ -285,8 +292,8 @@ class HttpServer:
         """True for a request of peers or a health check, which must be served under any load."""
         return path.partition("?")[0] in self._spared_paths
 
-    def _find(self, request: web.BaseRequest) -> Handler:
-        """The handler of `request`, or one that refuses its method. Raises RequestRefused."""
+    def _find(self, request: web.BaseRequest) -> Route:
+        """The route of `request`, or one that refuses its method. Raises RequestRefused."""
         path = request.rel_url.raw_path
         methods, pattern = self._routes.get(path), path
         if methods is None:
@@ -300,9 +307,9 @@ class HttpServer:
         if ORIGIN in request.headers:
             preflight = self._browsers.preflight(request, methods)
             if preflight is not None:
-                return _answerer(preflight)
+                return Route(_answerer(preflight), Permission.PAGE)
             request[CORS_HEADERS] = self._browsers.admit(request, route)
-        return _method_refuser(path, sorted(methods)) if route is None else route.handler
+        return Route(_method_refuser(path, sorted(methods)), Permission.PAGE) if route is None else route
 
     def _match(
         self, request: web.BaseRequest, segments: Sequence[str]

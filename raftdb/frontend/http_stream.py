@@ -18,7 +18,7 @@ from typing import Any, Protocol, cast
 
 from aiohttp import web
 
-from raftdb.errors import Unavailable
+from raftdb.errors import RequestRefused, Unavailable
 from raftdb.frontend.http_browser import CORS_HEADERS
 from raftdb.frontend.http_memory import COUNTED_BYTES_MIN, held_for
 from raftdb.frontend.http_reply import Reply, drain
@@ -65,7 +65,7 @@ class _Connection(Protocol):
 class EventStream(Reply):
     """One stream. It is open until `end`, or until the client has gone; then nothing more is written."""
 
-    __slots__ = ("_over", "_request", "_transport", "heartbeat")
+    __slots__ = ("_over", "_request", "_transport", "check", "heartbeat")
 
     def __init__(self, request: web.BaseRequest, heartbeat: Callable[[], bytes]) -> None:
         # The head is written before the listener could add what pages of other members need.
@@ -73,6 +73,8 @@ class EventStream(Reply):
         super().__init__(None, content_type=EVENT_STREAM, headers=headers, close=True)
         self.heartbeat = heartbeat
         """Makes the block that is written if nothing happens."""
+        self.check: Callable[[], None] = lambda: None
+        """Raises `RequestRefused` once its client may not follow any more; asked now and then."""
         self._request = request
         self._transport = request.transport
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -226,6 +228,16 @@ class EventStreams:
             await asyncio.sleep(self._heartbeat_s)
             for place, stream in enumerate(list(self._open), 1):
                 if stream.is_open:
+                    _check(stream)
                     stream.send(stream.heartbeat())
                 if place % STREAMS_PER_TURN == 0:
                     await asyncio.sleep(0)
+
+
+def _check(stream: EventStream) -> None:
+    """End a stream whose client may not follow any more. A node that cannot say so now does it later."""
+    with suppress(Unavailable):
+        try:
+            stream.check()
+        except RequestRefused:
+            stream.end()

@@ -13,6 +13,7 @@ from typing import Protocol, cast
 
 from aiohttp import web
 
+from raftdb.frontend.http_login import USER
 from raftdb.frontend.node_api import Node
 from raftdb.machine.operations import SessionOperation
 from raftdb.machine.service import Command
@@ -35,7 +36,7 @@ async def wait_for(
     """The answer to an operation that is held for up to `wait_ms`. Raises as `Node.wait`, and ConnectionError if the
     client has gone."""
     future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-    number = node.wait(operation, partial(settle, future), wait_ms=wait_ms)
+    number = node.wait(operation, partial(settle, future), wait_ms=wait_ms, user=request.get(USER))
 
     def give_up() -> None:
         if not future.done():

@@ -15,6 +15,7 @@ from aiohttp import web
 from raftdb.budgets import REPLY_BYTES_ON_LOOP_MAX
 from raftdb.errors import Compacted, RequestRefused, Unavailable
 from raftdb.frontend.http_connection import Connection
+from raftdb.frontend.http_login import USER
 from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import flag_of, key_of_query, parameters, revision_of
 from raftdb.frontend.http_reply import Reply
@@ -25,6 +26,7 @@ from raftdb.frontend.watch_hub import StreamFollower, WatchHub, bytes_of, shown
 from raftdb.limits import PAGE_BYTES_MAX
 from raftdb.machine.reply import KeyRecord, Page, value_bytes
 from raftdb.machine.scanning import ReadStored
+from raftdb.machine.users.rights import Domain, Need
 from raftdb.node.aside import Aside
 from raftdb.node.watches import Part, Watcher, missed
 from raftdb.route import Permission, Route
@@ -75,7 +77,11 @@ class WatchApi:
 
     async def watch(self, request: web.BaseRequest) -> Reply:
         """GET /v1/watch[?prefix=&after=&prev=&snapshot=&wait=]: the changes of keys, as a stream or a page."""
-        asked = _asked(request)
+        asked, user = _asked(request), request.get(USER)
+        check = partial(
+            self._node.check, user, Need(Domain.KEYS, asked.prefix, changes=False, is_prefix=True)
+        )
+        check()
         history = self._node.history
         after, is_whole = asked.after, asked.after is not None or not asked.with_present
         if after is not None:
@@ -90,12 +96,13 @@ class WatchApi:
             return await self._page(request, watcher, asked.wait_s, with_before=asked.with_before)
         self._streams.admit()
         stream = EventStream(request, lambda: COMMENT)
+        stream.check = check
         place_of = self.hub.place_of
         follower = StreamFollower(watcher, stream, with_before=asked.with_before, place_of=place_of)
         follower.is_whole = is_whole
         self.hub.enter(follower)
         try:
-            return await self._streams.run(stream, self._follow(follower))
+            return await self._streams.run(stream, self._follow(follower, user))
         finally:
             self.hub.leave(follower)
 
@@ -106,12 +113,12 @@ class WatchApi:
             raise Compacted(history.begin, code="reset")
         history.after(after, limit=1)
 
-    async def _follow(self, follower: StreamFollower) -> None:
+    async def _follow(self, follower: StreamFollower, user: bytes | None) -> None:
         """Send what a stream lacks, until it is told of changes as the others are."""
         watches = self.hub.watches
         try:
             if not follower.is_whole:
-                await self._send_present(follower)
+                await self._send_present(follower, user)
             follower.stream.heartbeat = partial(self._progress, follower.watcher)
             # So a client knows from where on it gets everything, even if nothing comes.
             await self._write(follower, self._progress(follower.watcher))
@@ -140,13 +147,13 @@ class WatchApi:
         if not stream.send(block) and not (await stream.room() and stream.send(block)):
             follower.end("slow")
 
-    async def _send_present(self, follower: StreamFollower) -> None:
+    async def _send_present(self, follower: StreamFollower, user: bytes | None) -> None:
         """Send the keys as they are, page by page, and what happens meanwhile to those that were sent."""
         watcher, stream = follower.watcher, follower.stream
         last_key: bytes | None = None
         while stream.is_open:
             query = ReadStored(watcher.prefix, last_key or b"", KEYS_TOGETHER)
-            answer = await self._node.execute(query, consistency="stale")
+            answer = await self._node.execute(query, consistency="stale", user=user)
             is_all = False
             while not is_all and stream.is_open:
                 parts, is_all = missed(self._node.history, watcher, answer.index, last_key)

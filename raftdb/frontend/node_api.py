@@ -10,6 +10,7 @@ from raftdb.errors import LeaderHint
 from raftdb.impairment import NetworkChange
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
+from raftdb.machine.users.rights import Need
 from raftdb.node.chronicle import Chronicle
 from raftdb.node.effects import OnAnswer
 from raftdb.node.history import History
@@ -30,22 +31,43 @@ class Backup(NamedTuple):
 class Node(Protocol):
     """One running node, as its frontends see it. All methods are called on the event loop's thread."""
 
-    def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Awaitable[Answer]:
-        """Execute `operation`. The result is independent of frontends (`raftdb.machine.reply.Result`). The index is
-        that at which the operation took effect, or, for a read, the applied index that it saw.
+    def execute(
+        self, operation: ClientOperation | Query, *, consistency: Consistency, user: bytes | None = None
+    ) -> Awaitable[Answer]:
+        """Execute `operation`, on behalf of a user where there are users. The result is independent of frontends
+        (`raftdb.machine.reply.Result`). The index is that at which the operation took effect, or, for a read, the
+        applied index that it saw.
 
         Raises `RequestRefused`, `Unavailable`, `OutcomeUnknown` or `ReplyError`. Always ends in bounded time.
         """
         ...
 
-    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+    def wait(
+        self,
+        operation: Command | SessionOperation,
+        on_answer: OnAnswer,
+        *,
+        wait_ms: int,
+        user: bytes | None = None,
+    ) -> int:
         """Execute `operation` once it can be served, and hold it until then: see `raftdb.node.held`."""
         ...
+
+    def check(self, user: bytes | None, *needs: Need) -> None:
+        """Raise `RequestRefused` (`unauthenticated`, `forbidden`) unless the user may do this; for what is no
+        operation. Or Unavailable."""
 
     def leave(self, request_id: int) -> None:
         """The client of a request that may be held has gone."""
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
+    def submit(
+        self,
+        operation: ClientOperation | Query,
+        on_answer: OnAnswer,
+        *,
+        stale: bool = False,
+        user: bytes | None = None,
+    ) -> None:
         """The same by callback: see `raftdb.node.driver.Driver.submit`."""
 
     def request_log(self, first: int | None, limit: int) -> Awaitable[Mapping[str, object]]:

@@ -26,7 +26,12 @@ class Contacts:
         self._clock = clock
         self._arrivals: dict[NodeId, Arrivals] = {}
         self._suspected: set[NodeId] = set()
-        self._looked_s = clock()
+        self._looked_s = self._led_s = clock()
+
+    @property
+    def leaderless_s(self) -> float:
+        """For how long this node has known no leader."""
+        return self._clock() - self._led_s
 
     def heard(self, peer: NodeId) -> None:
         """Something came from `peer`."""
@@ -49,6 +54,8 @@ class Contacts:
         now_s = self._clock()
         slept = now_s - self._looked_s > self._heartbeat_s * OWN_PAUSE_FACTOR
         self._looked_s = now_s
+        if state.leadership is not None or state.leader_id is not None:
+            self._led_s = now_s
         known, self._arrivals = self._arrivals, {}
         for peer in () if is_removed else _speakers(state):
             self._arrivals[peer] = known.get(peer) or Arrivals(heartbeat_s=self._heartbeat_s, now_s=now_s)

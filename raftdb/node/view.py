@@ -15,6 +15,7 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint
 from raftdb.machine.clock import read_clock
 from raftdb.machine.keyspace import QUEUE_PREFIX
+from raftdb.machine.layer import KeyValueView
 from raftdb.machine.sessions import session_count
 from raftdb.machine.values import value_count
 from raftdb.node import starts
@@ -162,6 +163,11 @@ class NodeView:
     def receivers_count(self) -> int:
         """Of those that are held, how many wait for messages of queues."""
         return self._replica.waiters.count_below(QUEUE_PREFIX)
+
+    @property
+    def readable_state(self) -> KeyValueView | None:
+        """The state as it is applied here; None while a snapshot is put in place."""
+        return self._replica.readable_state
 
     @property
     def clock_ms(self) -> int | None:

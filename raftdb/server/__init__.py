@@ -1,9 +1,11 @@
 """The server: settings, logs, and the composition root that puts one node together.
 
-* `config`: the table of settings and where they come from; `environment`: which variables are settings.
+* `config`: the table of settings and where they come from; `setting_values`: how their values are read;
+  `environment`: which variables are settings.
 * `logs`: one line per action, for people or for machines.
 * `bootstrap`: opens the folder, starts disk, driver, network and listener, and stops it all in order.
 * `open_files`, `threads`: whether the system gives a node the files and threads that it needs.
+* `handing_over`: another node leads before this one stops.
 * `listening`: the address that a node listens on, and whether it can be had.
 * `shutdown`: what asks a node to stop, the error that it ends with, and the closing of all its parts, in order and in
   time.
@@ -20,6 +22,7 @@
 * `space`: measures the space that is left, and tells the driver when growing writes must stop and may go on.
 * `peers`: which nodes may be peers; the first uuid met under a member's id is the one that counts, and the last start
   that was met is written down, so that a folder that was put back is found out.
+* `access`: who asks this node (`raftdb.access`), put together, and the first user of a cluster.
 * `local_node`: the node as the frontends see it; backups are made here.
 * `measures`: all metrics, where each is read; `levels` walks through queues and locks for them, `exposition` makes text
   of them, and `metrics` puts these together. `figures` are plain numbers for pages, and `charts` samples of them.
@@ -38,6 +41,7 @@ __all__ = [
     "folder",
     "recover",
     "restore",
+    "setting_values",
     "state_digest",
 ]
 """The modules that the command line may use: a node that runs, and folders of nodes that do not."""

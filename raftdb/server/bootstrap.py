@@ -18,7 +18,6 @@ from raftdb import __version__
 from raftdb.background import Background
 from raftdb.core.events import PeerMet
 from raftdb.endpoint import Endpoint
-from raftdb.errors import RaftdbError
 from raftdb.frontend import (
     Browsers,
     HttpApi,
@@ -27,6 +26,7 @@ from raftdb.frontend import (
     RedisLimits,
     RedisServer,
     ServerLimits,
+    Wrap,
     as_it_is,
     through,
 )
@@ -35,6 +35,7 @@ from raftdb.memory import MemoryAccount
 from raftdb.node.driver import Driver
 from raftdb.node.view import NodeView
 from raftdb.server import allocator, collector, logs
+from raftdb.server.access import Access
 from raftdb.server.addresses import AddressBook, AddressKeeper, own_address
 from raftdb.server.charts import Charts
 from raftdb.server.config import Settings
@@ -48,6 +49,7 @@ from raftdb.server.folder import (
     storage_errors,
 )
 from raftdb.server.forwarding_node import ForwardingNode
+from raftdb.server.handing_over import hand_over
 from raftdb.server.listening import cannot_listen, check_listen
 from raftdb.server.local_node import LocalNode
 from raftdb.server.measures import Measured
@@ -72,9 +74,6 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 a whole batch waiting for it; the default of 5 ms would be most of a write's latency under load."""
 LISTENER_GRACE_SECONDS = 1.0
 """How long answers that are being sent may take."""
-HAND_OVER_SECONDS_MIN = 1.0
-HAND_OVER_SECONDS_MAX = 8.0
-"""How long another node may take to lead when the leader is told to stop: an election timeout, within these bounds."""
 
 
 def run_node(settings: Settings) -> int:
@@ -189,7 +188,7 @@ class _Node:
             await shutdown.asked()
             is_orderly = shutdown.failure is None
             if is_orderly:
-                await self._hand_over()
+                await hand_over(self._driver, self._view)
             # Requests in flight are finished first, while all parts are still there.
             await self._driver.close(grace_seconds=GRACE_SECONDS if is_orderly else 0)
         logger.info("stopped")
@@ -274,9 +273,13 @@ class _Node:
         logger.info("starting", extra={"fields": details})
 
     async def _start_listening(self, parts: Closing, background: Background) -> None:
-        """Open the one address of clients and peers, and that of Redis clients."""
-        settings = self._settings
-        memory = self._memory()
+        """Open the one address of clients and peers, and those of Redis clients."""
+        self._memory = memory = self._made_memory()
+        self._access = access = Access(
+            self._view,
+            password=self._security.admin_password,
+            silence_s=lambda: self._driver.contacts.leaderless_s,
+        )
         node = LocalNode(
             self._driver,
             self._disk,
@@ -284,47 +287,67 @@ class _Node:
             memory,
             node_id=self._identity.node_id,
             cluster_id=self._identity.cluster_id,
+            users=access.users,
         )
-        node.measured = measured = self._measured(memory, parts)
-        limits = Limits(value_bytes=settings.value_bytes_max, command_bytes=settings.transaction_bytes_max)
+        node.measured = self._measured = self._made_measured(memory, parts)
+        background.start(access.make_first_user(self._driver.execute), name="first user")
+        await self._open_http(node, parts, background)
+        await self._open_redis(node, parts, background)
+        logger.info("listening", extra={"fields": self._settings.listens})
+
+    async def _open_http(self, node: LocalNode, parts: Closing, background: Background) -> None:
+        measured, access = self._measured, self._access
         charts = Charts(measured)
         background.start(charts.run(), name="charts")
         api = HttpApi(
             node,
-            command_limits=limits,
+            command_limits=self._command_limits(),
             readiness_checks={"applied": node.lag, "member": node.removal, "folder": node.put_back},
             readiness_warnings={"space": node.no_space},
             pages=self._pages,
+            logins=access.logins,
             metrics=NodeMetrics(measured).render,
             charts=charts.since,
         )
         measured.watches = api.watching.hub
-        shares = connection_shares(settings.redis_doors)
-        wrap = as_it_is if self._impaired is None else through(self._impaired.clients)
         server = HttpServer(
             {**api.routes(), **self._network.routes},
             lean=api.lean_routes(),
-            memory=memory,
+            memory=self._memory,
             host_names=self._host_names,
-            limits=ServerLimits(connections_max=shares.http),
+            limits=ServerLimits(connections_max=connection_shares(self._settings.redis_doors).http),
             browsers=self._browsers(),
+            gate=access.gate,
             requests=measured.doors["http"],
-            wrap=wrap,
+            wrap=self._wrap(),
         )
-        await _listen_for_http(server, settings.listen, parts)
+        await _listen_for_http(server, self._settings.listen, parts)
         parts.then("streams of events", api.streams.close)
         if api.lessons is not None:
             parts.then("lessons", api.lessons.close)
         background.start(api.streams.beat(), name="blocks for streams")
         background.start(api.watching.hub.run(), name="watches")
-        forwarding = self._forwarding_node(node, memory, parts, background)
+
+    async def _open_redis(self, node: LocalNode, parts: Closing, background: Background) -> None:
+        settings = self._settings
+        forwarding = ForwardingNode(
+            node,
+            self._driver,
+            self._network,
+            self._memory,
+            users=self._access.users,
+            start=background.start,
+            patience_s=settings.request_timeout_ms / 1000,
+            serves_reads=settings.reads == "any",
+        )
+        parts.then("forwarder", forwarding.close)
         redis = partial(
             RedisServer,
-            limits=RedisLimits(connections_max=shares.redis),
-            command_limits=limits,
-            memory=memory,
-            requests=measured.doors["redis"],
-            wrap=wrap,
+            limits=RedisLimits(connections_max=connection_shares(settings.redis_doors).redis),
+            command_limits=self._command_limits(),
+            memory=self._memory,
+            requests=self._measured.doors["redis"],
+            wrap=self._wrap(),
         )
         if settings.redis is not None:
             plain = forwarding if settings.redis_redirect == "forward" else node
@@ -332,9 +355,15 @@ class _Node:
         if settings.redis_cluster is not None:
             door = redis(node, for_clusters=True, wide_reader=forwarding)
             await _listen_for_redis(door, settings.redis_cluster, parts)
-        logger.info("listening", extra={"fields": settings.listens})
 
-    def _memory(self) -> MemoryAccount:
+    def _command_limits(self) -> Limits:
+        settings = self._settings
+        return Limits(value_bytes=settings.value_bytes_max, command_bytes=settings.transaction_bytes_max)
+
+    def _wrap(self) -> Wrap:
+        return as_it_is if self._impaired is None else through(self._impaired.clients)
+
+    def _made_memory(self) -> MemoryAccount:
         """The account of the memory that others make grow."""
         memory = MemoryAccount(self._settings.memory_bytes_max)
         memory.watch("changes", lambda: self._view.changes_memory_bytes)
@@ -343,7 +372,7 @@ class _Node:
         memory.watch("peers", lambda: self._network.queued_bytes)
         return memory
 
-    def _measured(self, memory: MemoryAccount, parts: Closing) -> Measured:
+    def _made_measured(self, memory: MemoryAccount, parts: Closing) -> Measured:
         """The parts of this node that are measured."""
         pauses = collector.PauseTally()
         pauses.start()
@@ -351,22 +380,6 @@ class _Node:
         return Measured(
             driver=self._driver, disk=self._disk, network=self._network, memory=memory, pauses=pauses
         )
-
-    def _forwarding_node(
-        self, node: LocalNode, memory: MemoryAccount, parts: Closing, background: Background
-    ) -> ForwardingNode:
-        patience_s = self._settings.request_timeout_ms / 1000
-        made = ForwardingNode(
-            node,
-            self._driver,
-            self._network,
-            memory,
-            start=background.start,
-            patience_s=patience_s,
-            serves_reads=self._settings.reads == "any",
-        )
-        parts.then("forwarder", made.close)
-        return made
 
     def _browsers(self) -> Browsers:
         settings = self._settings
@@ -382,18 +395,3 @@ class _Node:
         settings, members = self._settings, self._view.configuration.members
         addresses = [settings.listen, settings.advertised, *(member.http for member in members)]
         return [*(settings.allowed_hosts or ()), *(address.host for address in addresses)]
-
-    async def _hand_over(self) -> None:
-        """Let another node lead, if this one does: the others would wait for their election timeouts (hazard B105)."""
-        if not self._view.is_leader or len(self._view.configuration.voters) == 1:
-            return
-        wait_s = min(max(HAND_OVER_SECONDS_MIN, self._view.election_timeout_s), HAND_OVER_SECONDS_MAX)
-        try:
-            async with asyncio.timeout(wait_s):
-                leader = (await self._driver.transfer()).value
-        except TimeoutError:
-            logger.warning("no other node took the leadership over in time")
-        except RaftdbError as error:
-            logger.warning("the leadership is not handed over", extra={"fields": {"why": error.message}})
-        else:
-            logger.info("leadership handed over", extra={"fields": {"to": leader.id}})

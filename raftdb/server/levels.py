@@ -15,8 +15,10 @@ from typing import Any, Literal, Protocol
 
 from raftdb.errors import RaftdbError
 from raftdb.machine.locks.levels import LockLevel, ReadLockLevels
+from raftdb.machine.operations import UserOperation
 from raftdb.machine.queues.levels import QueueLevel, ReadQueueLevels
 from raftdb.machine.service import Query
+from raftdb.machine.users.checking import NODE
 
 PAGE_LENGTH = 64
 """Queues, or locks, that are read in one turn: about a millisecond."""
@@ -44,7 +46,7 @@ class Levels:
 class Execute(Protocol):
     """Reads from the state as it is here; see `Driver.execute`."""
 
-    def __call__(self, operation: Query, *, consistency: Literal["stale"]) -> Awaitable[Any]:
+    def __call__(self, operation: UserOperation, *, consistency: Literal["stale"]) -> Awaitable[Any]:
         """Read."""
         ...
 
@@ -101,7 +103,9 @@ class LevelsReader:
         """The pages of what `read` reads behind a name, each a list of levels."""
         after: bytes | None = None
         while True:
-            page = (await self._execute(read(after, PAGE_LENGTH), consistency="stale")).value
+            page = (
+                await self._execute(UserOperation(NODE, 0, read(after, PAGE_LENGTH)), consistency="stale")
+            ).value
             yield page
             if len(page) < PAGE_LENGTH:
                 return

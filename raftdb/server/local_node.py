@@ -5,20 +5,23 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from raftdb import __version__
+from raftdb.access.users import Users
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, RaftdbError, Unavailable
 from raftdb.frontend import Backup, Consistency
 from raftdb.impairment import NetworkChange
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
+from raftdb.machine.users.rights import Need
 from raftdb.memory import MemoryAccount
 from raftdb.node.chronicle import Chronicle
 from raftdb.node.describe import describe_entries
 from raftdb.node.driver import Driver
 from raftdb.node.effects import OnAnswer
+from raftdb.node.held import Waits
 from raftdb.node.history import History
 from raftdb.node.status import is_caught_up, members_of, status_of
 from raftdb.node.turn import Answer
@@ -46,7 +49,9 @@ class LocalNode:
         *,
         node_id: str,
         cluster_id: str,
+        users: Users,
     ) -> None:
+        self._users = users
         self._memory = memory
         self._driver = driver
         self._disk = disk
@@ -58,17 +63,43 @@ class LocalNode:
         self.measured: Measured | None = None
         """The parts that count, once they are there."""
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
-        """Run `operation`; see `Driver.submit`."""
-        self._driver.submit(operation, on_answer, stale=stale)
+    def submit(
+        self,
+        operation: ClientOperation | Query,
+        on_answer: OnAnswer,
+        *,
+        stale: bool = False,
+        user: bytes | None = None,
+    ) -> None:
+        """Run `operation` if `user` may; see `Driver.submit`."""
+        self._driver.submit(self._users.admitted(operation, user, stale=stale), on_answer, stale=stale)
 
-    def read(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool) -> None:
-        """Run an operation that only reads; see `Driver.submit`."""
-        self._driver.submit(operation, on_answer, stale=stale)
+    def read(
+        self,
+        operation: ClientOperation | Query,
+        on_answer: OnAnswer,
+        *,
+        stale: bool,
+        user: bytes | None = None,
+    ) -> None:
+        """Run an operation that only reads; see `submit`."""
+        self.submit(operation, on_answer, stale=stale, user=user)
 
-    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+    def wait(
+        self,
+        operation: Command | SessionOperation,
+        on_answer: OnAnswer,
+        *,
+        wait_ms: int,
+        user: bytes | None = None,
+    ) -> int:
         """Run `operation` once it can be served; see `raftdb.node.held`."""
-        return self._driver.held.wait(operation, on_answer, wait_ms=wait_ms)
+        admitted = cast(Waits, self._users.admitted(operation, user))
+        return self._driver.held.wait(admitted, on_answer, wait_ms=wait_ms)
+
+    def check(self, user: bytes | None, *needs: Need) -> None:
+        """See `Users.check_needs`."""
+        self._users.check_needs(user, *needs)
 
     def leave(self, request_id: int) -> None:
         """The client of a request that may be held has gone."""
@@ -78,9 +109,12 @@ class LocalNode:
         """A request that may be held is to wait no longer."""
         self._driver.held.end_wait(request_id)
 
-    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
-        """Run `operation`; see `Driver.execute`."""
-        return await self._driver.execute(operation, consistency=consistency)
+    async def execute(
+        self, operation: ClientOperation | Query, *, consistency: Consistency, user: bytes | None = None
+    ) -> Answer:
+        """Run `operation` if `user` may; see `Driver.execute`."""
+        admitted = self._users.admitted(operation, user, stale=consistency == "stale")
+        return await self._driver.execute(admitted, consistency=consistency)
 
     async def request_log(self, first: int | None, limit: int) -> Mapping[str, object]:
         """A page of the leader's log; raises Unavailable, or `compacted`."""

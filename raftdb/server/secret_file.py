@@ -27,19 +27,24 @@ def secrets_of(settings: Settings) -> Secrets:
 
 def read_secrets(path: Path) -> Secrets:
     """The secrets in a file that nobody else may read. Blocks. Raises BadSetting."""
+    return parse_secrets(read_private(path, "the secret of the cluster", hint=HINT), str(path))
+
+
+def read_private(path: Path, what: str, *, hint: str) -> str:
+    """The text of a file that nobody else may read. Blocks. Raises BadSetting."""
     try:
         with open(path, "rb", opener=_open) as file:
-            _check_private(path, os.fstat(file.fileno()))
+            _check_private(path, os.fstat(file.fileno()), hint)
             content = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise BadSetting(f"cannot read the secret of the cluster, {path}: {reason}", hint=HINT) from None
+        raise BadSetting(f"cannot read {what}, {path}: {reason}", hint=hint) from None
     if len(content) > FILE_BYTES_MAX:
-        raise BadSetting(f"{path} is too long for a file of secrets", hint=HINT)
+        raise BadSetting(f"{path} is too long for a file of secrets", hint=hint)
     try:
-        return parse_secrets(content.decode("utf-8"), str(path))
+        return content.decode("utf-8")
     except UnicodeDecodeError:
-        raise BadSetting(f"{path} is not text", hint=HINT) from None
+        raise BadSetting(f"{path} is not text", hint=hint) from None
 
 
 def parse_secrets(text: str, where: str) -> Secrets:
@@ -68,11 +73,11 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def _check_private(path: Path, found: os.stat_result) -> None:
+def _check_private(path: Path, found: os.stat_result, hint: str) -> None:
     """Raise BadSetting if others than the owner may read the file, or change it. A group may read a file of root's,
     which is how service managers and Kubernetes hand secrets over."""
     if not stat.S_ISREG(found.st_mode):
-        raise BadSetting(f"{path} is no file", hint=HINT)
+        raise BadSetting(f"{path} is no file", hint=hint)
     forbidden = stat.S_IRWXO | (stat.S_IWGRP if found.st_uid == 0 else stat.S_IRWXG)
     if found.st_mode & forbidden:
         mode = stat.S_IMODE(found.st_mode)

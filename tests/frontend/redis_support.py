@@ -44,7 +44,9 @@ class MachineNode(Holding):
         self.stale: list[bool] = []
         """Of each read, whether it may be stale."""
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
+    def submit(
+        self, operation: ClientOperation | Query, on_answer: OnAnswer, *, user: bytes | None = None
+    ) -> None:
         if self.refusal is not None:
             raise self.refusal
         self.submitted.append(operation)
@@ -68,7 +70,14 @@ class MachineNode(Holding):
         assert isinstance(reply, Result)
         return Answer(reply.value, self.database.index, self.database.term, reply.revision)
 
-    def read(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool) -> None:
+    def read(
+        self,
+        operation: ClientOperation | Query,
+        on_answer: OnAnswer,
+        *,
+        stale: bool,
+        user: bytes | None = None,
+    ) -> None:
         self.stale.append(stale)
         self.submit(operation, on_answer)
 

@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from raftdb.access.logins import Logins
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, RaftdbError
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_browser import Browsers
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_lean import HEADS_MAX, KnownHead
+from raftdb.frontend.http_login import Gate
 from raftdb.frontend.http_pages import PagesApi
 from raftdb.frontend.http_server import HttpServer, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency
@@ -22,6 +24,7 @@ from raftdb.machine.connection import Ping
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
 from raftdb.machine.strings import Get, Set
+from raftdb.machine.users.rights import Need
 from raftdb.memory import MemoryAccount
 from raftdb.node.chronicle import Chronicle
 from raftdb.node.effects import OnAnswer
@@ -49,6 +52,7 @@ class StubNode:
         self.executed: list[tuple[ClientOperation | Query, Consistency]] = []
         self.waits: dict[int, tuple[Command | SessionOperation, int, OnAnswer]] = {}
         self.left: list[int] = []
+        self.checked: list[tuple[bytes | None, tuple[Need, ...]]] = []
         self.failure: BaseException | None = None
         self.answer: Answer | None = None
         self.leader: LeaderHint | None = None
@@ -67,7 +71,9 @@ class StubNode:
         self.release = asyncio.Event()
         self.release.set()
 
-    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
+    async def execute(
+        self, operation: ClientOperation | Query, *, consistency: Consistency, user: bytes | None = None
+    ) -> Answer:
         self.executed.append((operation, consistency))
         await self.release.wait()
         if self.failure is not None:
@@ -85,16 +91,33 @@ class StubNode:
             case _:
                 raise AssertionError(operation)
 
-    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+    def wait(
+        self,
+        operation: Command | SessionOperation,
+        on_answer: OnAnswer,
+        *,
+        wait_ms: int,
+        user: bytes | None = None,
+    ) -> int:
         if isinstance(self.failure, RaftdbError):
             raise self.failure
         self.waits[len(self.waits) + 1] = (operation, wait_ms, on_answer)
         return len(self.waits)
 
+    def check(self, user: bytes | None, *needs: Need) -> None:
+        self.checked.append((user, needs))
+
     def leave(self, request_id: int) -> None:
         self.left.append(request_id)
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
+    def submit(
+        self,
+        operation: ClientOperation | Query,
+        on_answer: OnAnswer,
+        *,
+        stale: bool = False,
+        user: bytes | None = None,
+    ) -> None:
         if self.failure is not None and not isinstance(self.failure, RaftdbError):
             raise self.failure
 
@@ -280,7 +303,7 @@ def know_heads(server: HttpServer) -> None:
     for key, handler in server._lean.routes.items():
         for body_bytes in range(min(HEADS_MAX, handler.body_bytes_max + 1)):
             head = post(b"", key[1]).replace(b"Content-Length: 0", b"Content-Length: %d" % body_bytes)
-            server._lean.heads[head] = KnownHead(key[1], handler, body_bytes)
+            server._lean.heads[head] = KnownHead(key[1], handler, body_bytes, None)
 
 
 @asynccontextmanager
@@ -297,6 +320,8 @@ async def running(
     browsers: Browsers | None = None,
     pages: PagesApi | None = None,
     requests: RequestTallies | None = None,
+    logins: Logins | None = None,
+    gate: Gate | None = None,
 ) -> AsyncIterator[Harness]:
     """A server on a free port of the loopback interface."""
     node = node or StubNode()
@@ -307,10 +332,12 @@ async def running(
         readiness_checks=checks,
         readiness_warnings=warnings,
         pages=pages,
+        logins=logins,
     )
     server = HttpServer(
         {**api.routes(), **(more_routes or {})},
         limits=server_limits,
+        gate=gate,
         memory=memory,
         host_names=lambda: ("node", "a"),
         lean=api.lean_routes(),

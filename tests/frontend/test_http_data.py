@@ -39,7 +39,9 @@ class DatabaseNode(StubNode):
         self.database = Database()
         self.database.term = 3
 
-    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
+    async def execute(
+        self, operation: ClientOperation | Query, *, consistency: Consistency, user: bytes | None = None
+    ) -> Answer:
         self.executed.append((operation, consistency))
         await self.release.wait()
         if self.failure is not None:

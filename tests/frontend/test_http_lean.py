@@ -103,9 +103,9 @@ class Counting:
         self.declines = False
         self.body_bytes_max = handler.body_bytes_max
 
-    def __call__(self, body: bytes, on_settled: Callable[[], None]) -> LeanCall | None:
+    def __call__(self, body: bytes, on_settled: Callable[[], None], *, user: bytes | None) -> LeanCall | None:
         self.calls += 1
-        return None if self.declines else self.handler(body, on_settled)
+        return None if self.declines else self.handler(body, on_settled, user=user)
 
 
 class Server:
@@ -329,7 +329,6 @@ async def test_a_connection_stays_with_aiohttp_if_it_is_not_certain_where_a_requ
 @pytest.mark.parametrize(
     "header",
     [
-        "Authorization: Bearer x",
         "Connection: close",
         "Content-Encoding: identity",
         "Cookie: a=b",

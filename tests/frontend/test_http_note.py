@@ -24,7 +24,7 @@ class NoteNode(StubNode):
         self.results = list(results)
         self.asked: list[Any] = []
 
-    async def execute(self, operation: Any, *, consistency: Any) -> Answer:
+    async def execute(self, operation: Any, *, consistency: Any, user: bytes | None = None) -> Answer:
         """Answer with the next of the results."""
         self.asked.append(operation)
         result = self.results.pop(0)

@@ -130,7 +130,9 @@ async def test_a_reply_is_written_in_the_version_in_which_it_was_asked_for(first
 
 async def test_without_space_a_read_after_a_write_waits_instead() -> None:
     class FullNode(MachineNode):
-        def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
+        def submit(
+            self, operation: ClientOperation | Query, on_answer: OnAnswer, *, user: bytes | None = None
+        ) -> None:
             if isinstance(operation, TransactionOperation):
                 raise Unavailable("no_space", "the disk is full")
             super().submit(operation, on_answer)

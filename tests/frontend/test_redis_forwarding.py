@@ -11,7 +11,7 @@ import pytest
 from raftdb.forwarding import Forwarder
 from raftdb.frontend.redis.server import RedisServer
 from raftdb.machine.operations import ClientOperation
-from raftdb.machine.service import Query
+from raftdb.machine.service import Command, Query
 from raftdb.node.effects import OnAnswer
 from tests.forwarding.support import FakeCluster, wait_until
 from tests.frontend.redis_random import Talk
@@ -26,13 +26,27 @@ class ForwardingNode:
     def __init__(self, cluster: FakeCluster, **limits: Any) -> None:
         self.cluster = cluster
         self.forwarder: Forwarder = cluster.forwarder(**limits)
-        self.wait, self.leave = self.forwarder.wait, self.forwarder.leave
+        self.leave = self.forwarder.leave
         self.end_wait = self.forwarder.end_wait
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
+    def submit(
+        self, operation: ClientOperation | Query, on_answer: OnAnswer, *, user: bytes | None = None
+    ) -> None:
         self.forwarder.submit(operation, on_answer)
 
-    def read(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool) -> None:
+    def wait(
+        self, operation: Command, on_answer: OnAnswer, *, wait_ms: int, user: bytes | None = None
+    ) -> int:
+        return self.forwarder.wait(operation, on_answer, wait_ms=wait_ms)
+
+    def read(
+        self,
+        operation: ClientOperation | Query,
+        on_answer: OnAnswer,
+        *,
+        stale: bool,
+        user: bytes | None = None,
+    ) -> None:
         self.submit(operation, on_answer)
 
     def status(self) -> Mapping[str, Any]:

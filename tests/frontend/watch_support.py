@@ -26,7 +26,9 @@ class WatchedNode(StubNode):
         self.history = self.log.history
         self.between: list[list[Any]] = []
 
-    async def execute(self, operation: ClientOperation | Query, *, consistency: str) -> Answer:
+    async def execute(
+        self, operation: ClientOperation | Query, *, consistency: str, user: bytes | None = None
+    ) -> Answer:
         if not isinstance(operation, ReadStored):
             return await super().execute(operation, consistency="stale")
         assert consistency == "stale"

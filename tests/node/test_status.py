@@ -65,7 +65,7 @@ def test_lag_is_about_applying_and_not_about_a_leader(leader: str | None) -> Non
     def lag(applied_index: int) -> str | None:
         made = driver(leader=leader, applied_index=applied_index)
         nothing = cast(Any, None)
-        return LocalNode(made, nothing, nothing, nothing, node_id="n1", cluster_id="c").lag()
+        return LocalNode(made, nothing, nothing, nothing, node_id="n1", cluster_id="c", users=nothing).lag()
 
     assert lag(7) is None
     assert lag(6) == "committed entries wait to be applied"

@@ -7,11 +7,10 @@ from raftdb.machine.entries import encode, stamp
 from raftdb.machine.layer import Layer
 from raftdb.machine.locks.holding import Lock
 from raftdb.machine.machine import Machine
-from raftdb.machine.operations import Operation
+from raftdb.machine.operations import Operation, UserOperation
 from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.queues.taking import Dequeue, Receive
 from raftdb.machine.reply import Result
-from raftdb.machine.service import Query
 from raftdb.server.levels import LISTED_MAX, PAGE_LENGTH, STICKY_SECONDS, LevelsReader
 from storage.memory import MemoryStateStore
 
@@ -35,7 +34,7 @@ class State:
             self.index += 1
             Machine().apply(self.index, 1, stamp(encode(operation), time_ms), self.store)
 
-    async def read(self, operation: Query, *, consistency: Literal["stale"]) -> Any:
+    async def read(self, operation: UserOperation, *, consistency: Literal["stale"]) -> Any:
         if self.error is not None:
             raise self.error
         view = Layer(self.store)

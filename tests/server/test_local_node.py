@@ -38,8 +38,15 @@ def node_on(disk: ListingDisk) -> LocalNode:
         return 1
 
     driver = SimpleNamespace(checkpoint=checkpoint)
+    nothing = cast(Any, None)
     return LocalNode(
-        cast(Any, driver), cast(Any, disk), cast(Any, None), MemoryAccount(), node_id="n1", cluster_id="c"
+        cast(Any, driver),
+        cast(Any, disk),
+        nothing,
+        MemoryAccount(),
+        node_id="n1",
+        cluster_id="c",
+        users=nothing,
     )
 
 

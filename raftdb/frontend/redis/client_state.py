@@ -69,6 +69,8 @@ class ClientState:
     queued_bytes: int = 0
     queue_failed: bool = False
     watched: Watched = field(default_factory=Watched)
+    user: bytes | None = None
+    """On whose behalf it asks, None before it has said so."""
     is_ending: bool = False
     blocked: Blocked | None = None
     """Its request that the node holds."""
@@ -101,7 +103,7 @@ class ClientState:
     def reset(self) -> None:
         """Reset the state to that of a new connection."""
         self.leave_transaction()
-        self.version, self.name, self.is_readonly = 2, b"", False
+        self.version, self.name, self.is_readonly, self.user = 2, b"", False, None
 
 
 def shown_address(address: object) -> str:

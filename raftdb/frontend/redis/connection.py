@@ -319,9 +319,9 @@ class RedisConnection(asyncio.Protocol):
             node = server.wide_reader if row.is_wide_read else server.node
             if kind is Reply:
                 stale = self.client.is_readonly and "readonly" in row.flags
-                node.read(operation, reply.settle, stale=stale)
+                node.read(operation, reply.settle, stale=stale, user=self.client.user)
             else:
-                node.submit(operation, reply.settle)
+                node.submit(operation, reply.settle, user=self.client.user)
         except RaftdbError as error:
             if kind is LoggedReadReply and error.code == "no_space":
                 # Outside the log a read needs no space, so it waits for the writes instead.

@@ -98,7 +98,8 @@ class WaitReply(WriteReply):
     def begin(self, command: Command, wait_ms: int) -> None:
         """Have the node hold it. Raises `RaftdbError`."""
         self._is_ended_by_error = False
-        self.number = self._connection.node.wait(command, self.settle, wait_ms=wait_ms)
+        user = self._connection.client.user
+        self.number = self._connection.node.wait(command, self.settle, wait_ms=wait_ms, user=user)
 
     def unblock(self, *, with_error: bool) -> None:
         """See `Blocked`. What it was given meanwhile is not lost: then it is answered with that."""

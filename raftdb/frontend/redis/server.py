@@ -50,13 +50,24 @@ answered in time."""
 class RedisNode(Protocol):
     """One running node, as this listener sees it."""
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
-        """Execute one operation; see `raftdb.node.driver.Driver.submit`."""
+    def submit(
+        self, operation: ClientOperation | Query, on_answer: OnAnswer, *, user: bytes | None = None
+    ) -> None:
+        """Execute one operation, on behalf of a user where there are users; see `raftdb.node.driver.Driver.submit`."""
 
-    def read(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool) -> None:
+    def read(
+        self,
+        operation: ClientOperation | Query,
+        on_answer: OnAnswer,
+        *,
+        stale: bool,
+        user: bytes | None = None,
+    ) -> None:
         """Execute one operation that only reads, likewise; if it may be `stale`, from the state as this node has it."""
 
-    def wait(self, operation: Command, on_answer: OnAnswer, *, wait_ms: int) -> int:
+    def wait(
+        self, operation: Command, on_answer: OnAnswer, *, wait_ms: int, user: bytes | None = None
+    ) -> int:
         """Execute one operation once it can be served; see `raftdb.node.held`."""
         ...
 

@@ -34,10 +34,9 @@ class Need(NamedTuple):
 
     def __str__(self) -> str:
         """In words, for errors."""
-        verb = "write" if self.changes else "read"
-        what = self.domain.value.decode("ascii")
+        verb, what = "write" if self.changes else "read", self.domain.value.decode("ascii")
         if not self.is_prefix:
-            return f"{verb} this name of {what}"
+            return f"{verb} this {what.removesuffix('s')}"
         return f"{verb} all {what} that begin so" if self.name else f"{verb} all {what}"
 
 

@@ -1,0 +1,94 @@
+"""The parts of one node that know who asks, put together; and its first user.
+
+A cluster has no users at first, and serves everybody who reaches it. With a password for the user `admin` in the
+settings of its nodes it serves nobody before that user exists: the first leader that finds none makes it, with the
+password of its own settings. Once there are users these settings mean nothing, whatever they are changed to.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from raftdb.access.logins import Logins
+from raftdb.access.passwords import check_password, digest_password
+from raftdb.access.users import Users
+from raftdb.errors import RaftdbError
+from raftdb.frontend import Gate
+from raftdb.machine.operations import Submission
+from raftdb.machine.users.rights import ADMIN_ROLE
+from raftdb.machine.users.service import Presence, PutUser
+from raftdb.node.turn import Answer
+from raftdb.node.view import NodeView
+from raftdb.server.config import BadSetting, Settings
+from raftdb.server.secret_file import read_private
+
+logger = logging.getLogger("raftdb.audit")
+
+FIRST_USER = b"admin"
+LOOK_SECONDS = 0.1
+"""How often a node looks whether it is to make the first user."""
+HINT = "a password of 8 bytes or more, alone in the file"
+
+
+class Executes(Protocol):
+    """Runs an operation; see `raftdb.node.driver.Driver.execute`."""
+
+    async def __call__(self, operation: Submission, *, consistency: str = ...) -> Answer:
+        """Run it."""
+        ...
+
+
+class Access:
+    """Who asks this node. `password` is that of the first user, None without one."""
+
+    def __init__(self, view: NodeView, *, password: bytes | None, silence_s: Callable[[], float]) -> None:
+        self._view = view
+        self._password = password
+        self.users = Users(view, awaits_first=password is not None, silence_s=silence_s)
+        self.logins = Logins(self.users)
+        self.gate = Gate(self.users, self.logins)
+
+    async def make_first_user(self, execute: Executes) -> None:
+        """Wait until there are users, and make the first one as soon as this node leads a cluster without any."""
+        if self._password is None:
+            return
+        digest = await asyncio.to_thread(digest_password, self._password)
+        while not self._has_users():
+            if self._view.is_leader and self._has_users() is False:
+                await self._make(digest, execute)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _make(self, digest: bytes, execute: Executes) -> None:
+        try:
+            await execute(PutUser(FIRST_USER, digest, (ADMIN_ROLE,), Presence.MISSING))
+        except RaftdbError as error:
+            # Another leader may have made it, or has to. Where there are users, this is nobody's wish, and refused.
+            logger.info("the first user is not made", extra={"fields": {"why": error.message}})
+        else:
+            logger.info("the first user is made", extra={"fields": {"user": FIRST_USER.decode()}})
+
+    def _has_users(self) -> bool | None:
+        """None: that cannot be known now."""
+        try:
+            return self.users.revision > 0
+        except RaftdbError:
+            return None
+
+
+def password_of(settings: Settings) -> bytes | None:
+    """The password of the first user that the settings name. Blocks. Raises BadSetting, whose words never have it."""
+    if settings.admin_password_file is not None:
+        text = read_private(settings.admin_password_file, "the password of the user admin", hint=HINT)
+    elif settings.admin_password is not None:
+        text = settings.admin_password
+    else:
+        return None
+    password = text.rstrip("\r\n").encode("utf-8", "surrogateescape")
+    try:
+        check_password(password)
+    except RaftdbError as error:
+        raise BadSetting(
+            f"the password of the user admin cannot be used: {error.message}", hint=HINT
+        ) from None
+    return password
