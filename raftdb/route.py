@@ -29,6 +29,8 @@ class Permission(StrEnum):
     """The caller is a user, where there are any. What the request then asks for is judged by itself."""
     WRITE = "write"
     """As `READ`, and a page that asks has to bear a token."""
+    LOGIN = "login"
+    """As `READ`: the caller sees to tokens, the own ones or, as an administrator, all. A page need not bear one yet."""
     READ_ALL = "read_all"
     """The caller may read everything."""
     ADMIN = "admin"

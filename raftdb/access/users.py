@@ -73,13 +73,20 @@ class Users:
         return UserOperation(user, self._revision, operation)
 
     def required(self, user: bytes | None) -> bytes:
-        """Return the user. Raises `RequestRefused` (`unauthenticated`) if there is none."""
+        """Return the user. Raises `RequestRefused` (`unauthenticated`) if there is none; or Unavailable."""
+        self.check_first()
         if user is None:
-            why = (
-                "there is no user yet" if not self._revision else "nobody is served here without being a user"
+            raise RequestRefused(
+                "unauthenticated",
+                "nobody is served here without being a user",
+                hint="send a token, or a user with a password",
             )
-            raise RequestRefused("unauthenticated", why, hint="send a token, or a user with a password")
         return user
+
+    def check_first(self) -> None:
+        """Raise Unavailable (`busy`) while this node knows of no user, and is to serve nobody before."""
+        if not self.revision and self._awaits_first:
+            raise Unavailable("busy", "this node knows of no user yet", hint="try again in a moment")
 
     def check_admin(self, user: bytes | None) -> None:
         """Raise `RequestRefused` unless the user is an administrator, or nobody has to be a user."""

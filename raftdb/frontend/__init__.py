@@ -60,7 +60,7 @@ parser has solved the bugs of request smuggling); streaming JSON decoding (a com
 """
 
 from raftdb.frontend.http_api import HttpApi
-from raftdb.frontend.http_browser import Browsers
+from raftdb.frontend.http_browser import Browsers, MemberAddresses
 from raftdb.frontend.http_lessons import serve_lessons
 from raftdb.frontend.http_login import Gate
 from raftdb.frontend.http_pages import PagesApi
@@ -77,6 +77,7 @@ __all__ = [
     "Gate",
     "HttpApi",
     "HttpServer",
+    "MemberAddresses",
     "PagesApi",
     "RedisLimits",
     "RedisServer",

@@ -29,7 +29,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 PREFLIGHT_SECONDS_MAX = 600
 """How long a browser may remember what a preflight said."""
-PAGES_READ = (Permission.OPEN, Permission.HEALTH, Permission.PAGE, Permission.READ, Permission.READ_ALL)
+PAGES_READ = tuple(Permission(name) for name in ("open", "health", "page", "read", "read_all"))
 """Permissions of the routes that pages of other members may read without a token."""
 LOOPBACK = "localhost"
 
@@ -39,11 +39,19 @@ CORS_HEADERS: web.RequestKey[Headers] = web.RequestKey("CORS_HEADERS", Sequence)
 
 class Browsers:
     """Judges the requests of pages. `members` are the addresses whose pages are ours, `token` is what a page bears
-    that may act; None: no page may."""
+    that may act; None: no page may. Where there are users, pages may act with `with_users`: the listener finds whose
+    request it is then."""
 
-    def __init__(self, members: MemberAddresses = tuple, *, token: str | None = None) -> None:
+    def __init__(
+        self,
+        members: MemberAddresses = tuple,
+        *,
+        token: str | None = None,
+        with_users: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._members = members
         self._token = token
+        self._with_users = with_users
 
     def admit(self, request: web.BaseRequest, route: Route | None) -> Headers:
         """The headers that the answer needs. Raises RequestRefused (`forbidden`) for a change that the page may not ask
@@ -53,7 +61,9 @@ class Browsers:
         if request.method not in ("GET", "HEAD"):
             if not is_ours:
                 raise RequestRefused("forbidden", "the request comes from a page of another origin")
-            self.check_token(request)
+            is_login = route is not None and route.permission is Permission.LOGIN
+            if not is_login and not self._with_users():
+                self.check_token(request)
             return _readable_by(origin)
         may_read = is_ours and route is not None and route.permission in PAGES_READ
         return _readable_by(origin) if may_read else ()

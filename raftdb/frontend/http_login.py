@@ -59,6 +59,7 @@ class Gate:
         users, logins = self._users, self._logins
         if users is None or logins is None or users.serves_everybody or route.permission in _NO_USER:
             return
+        users.check_first()
         given, address = credentials_of(request.headers.get(AUTHORIZATION)), address_of(request)
         user: bytes | None = None
         if given is not None and given.token is not None:
@@ -77,6 +78,7 @@ class Gate:
         users, logins = self._users, self._logins
         if users is None or logins is None or users.serves_everybody:
             return None, True
+        users.check_first()
         given = credentials_of(authorization)
         if given is None:
             return users.required(None), True

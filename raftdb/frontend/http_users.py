@@ -69,7 +69,8 @@ _token_decoder = msgspec.json.Decoder(TokenBody)
 
 
 class UsersApi:
-    """The handlers. `ask` and `read` are those of `DataApi`."""
+    """The handlers. A user sees to its own tokens, administrators to everything. `ask` and `read` are those of
+    `DataApi`."""
 
     def __init__(self, node: Node, logins: Logins, ask: Ask, read: Read) -> None:
         self._node = node
@@ -87,10 +88,10 @@ class UsersApi:
                 "PUT": Route(self.put_user, change),
                 "DELETE": Route(self.remove_user, change),
             },
-            "/v1/users/{user}/tokens": {"GET": Route(self.tokens, change)},
+            "/v1/users/{user}/tokens": {"GET": Route(self.tokens, read)},
             "/v1/users/{user}/tokens/{token}": {
-                "POST": Route(self.make_token, change),
-                "DELETE": Route(self.remove_token, change),
+                "POST": Route(self.make_token, Permission.LOGIN),
+                "DELETE": Route(self.remove_token, Permission.LOGIN),
             },
             "/v1/roles": {"GET": Route(self.roles, change)},
             "/v1/roles/{role}": {

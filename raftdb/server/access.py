@@ -14,7 +14,7 @@ from raftdb.access.logins import Logins
 from raftdb.access.passwords import check_password, digest_password
 from raftdb.access.users import Users
 from raftdb.errors import RaftdbError
-from raftdb.frontend import Gate
+from raftdb.frontend import Browsers, Gate, MemberAddresses
 from raftdb.machine.operations import Submission
 from raftdb.machine.users.rights import ADMIN_ROLE
 from raftdb.machine.users.service import Presence, PutUser
@@ -48,6 +48,15 @@ class Access:
         self.users = Users(view, awaits_first=password is not None, silence_s=silence_s)
         self.logins = Logins(self.users)
         self.gate = Gate(self.users, self.logins)
+
+    def browsers(self, settings: Settings, members: MemberAddresses) -> Browsers:
+        """What judges the requests of pages of these members."""
+        may_act = settings.dashboard == "write"
+        return Browsers(
+            members,
+            token=settings.dashboard_token if may_act else None,
+            with_users=lambda: may_act and not self.users.serves_everybody,
+        )
 
     async def make_first_user(self, execute: Executes) -> None:
         """Wait until there are users, and make the first one as soon as this node leads a cluster without any."""

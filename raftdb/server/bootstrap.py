@@ -19,7 +19,6 @@ from raftdb.background import Background
 from raftdb.core.events import PeerMet
 from raftdb.endpoint import Endpoint
 from raftdb.frontend import (
-    Browsers,
     HttpApi,
     HttpServer,
     PagesApi,
@@ -316,7 +315,7 @@ class _Node:
             memory=self._memory,
             host_names=self._host_names,
             limits=ServerLimits(connections_max=connection_shares(self._settings.redis_doors).http),
-            browsers=self._browsers(),
+            browsers=access.browsers(self._settings, self._member_addresses),
             gate=access.gate,
             requests=measured.doors["http"],
             wrap=self._wrap(),
@@ -380,11 +379,6 @@ class _Node:
         return Measured(
             driver=self._driver, disk=self._disk, network=self._network, memory=memory, pauses=pauses
         )
-
-    def _browsers(self) -> Browsers:
-        settings = self._settings
-        token = settings.dashboard_token if settings.dashboard == "write" else None
-        return Browsers(self._member_addresses, token=token)
 
     def _member_addresses(self) -> list[Endpoint]:
         return [member.http for member in self._view.configuration.members]

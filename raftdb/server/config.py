@@ -259,10 +259,11 @@ def _check(settings: Settings) -> None:
             f"the peers {', '.join(settings.peers)} do not name this node, {settings.id}",
             hint="--peers names every member, this one included",
         )
-    if settings.dashboard == "write" and settings.dashboard_token is None:
+    has_users = settings.admin_password is not None or settings.admin_password_file is not None
+    if settings.dashboard == "write" and settings.dashboard_token is None and not has_users:
         raise BadSetting(
             "pages may act only with a token, and there is none",
-            hint="set RAFTDB_DASHBOARD_TOKEN, the same at all nodes, or dashboard to read",
+            hint="set RAFTDB_DASHBOARD_TOKEN, the same at all nodes, or an admin_password, or dashboard to read",
         )
     if settings.cluster_secret is not None and settings.cluster_secret_file is not None:
         raise BadSetting("cluster_secret and cluster_secret_file exclude each other")

@@ -1,8 +1,9 @@
 // Requests to the public HTTP API: from the node that the page came from or, once that is gone, from any that answers.
 // There is no other way by which pages get or change anything.
 
+import { credentials } from "./credentials.js";
+
 const TIMEOUT_MS = 8000;
-const TOKEN_KEY = "raftdb-token";
 
 // What a request failed with: the words of the node, and its code (docs/interface.md, section 3).
 export class ApiError extends Error {
@@ -15,26 +16,10 @@ export class ApiError extends Error {
   }
 }
 
-// The token of the address that `raftdb up` printed stands behind the #, which browsers send to nobody. It is kept for
-// this tab, and taken out of the address, so that it is in no bookmark and on no screenshot.
-export function takeToken() {
-  const parameters = new URLSearchParams(location.hash.slice(1));
-  const token = parameters.get("token");
-  try {
-    if (token === null) return sessionStorage.getItem(TOKEN_KEY);
-    sessionStorage.setItem(TOKEN_KEY, token);
-  } catch {
-    // Without storage the token lasts until the page is loaded anew.
-  }
-  if (token !== null) history.replaceState(history.state, "", location.pathname + location.search);
-  return token;
-}
-
 export class Api {
   // `bases` returns the addresses of nodes to ask, the best first: "" for the page's own node, else http://HOST:PORT.
   // `leader` returns that of the leader, or null.
-  constructor({ token, mode, bases, leader }) {
-    this.token = token;
+  constructor({ mode, bases, leader }) {
     this.mode = mode;
     this.bases = bases;
     this.leaderBase = leader;
@@ -42,7 +27,7 @@ export class Api {
 
   // Whether this page may change anything.
   get mayAct() {
-    return this.mode === "write" && this.token !== null;
+    return this.mode === "write" && credentials.token !== null;
   }
 
   // Where the owner of the nodes' processes is, as `raftdb up` is; null if there is none.
@@ -73,6 +58,11 @@ export class Api {
     return this.#request(base, method, path, body, signal);
   }
 
+  // A request to one node with another header for who asks, as for logging in.
+  async as(authorization, base, method, path, body) {
+    return this.#request(base, method, path, body, undefined, undefined, authorization);
+  }
+
   async #first(bases, method, path, body, signal, timeoutMs) {
     let problem = new ApiError("no node answers");
     for (const base of bases) {
@@ -88,10 +78,9 @@ export class Api {
     throw problem;
   }
 
-  async #request(base, method, path, body, signal, timeoutMs = TIMEOUT_MS) {
-    const headers = {};
+  async #request(base, method, path, body, signal, timeoutMs = TIMEOUT_MS, authorization = null) {
+    const headers = authorization === null ? credentials.headers(method) : { Authorization: authorization };
     if (body !== undefined) headers["Content-Type"] = "application/json";
-    if (method !== "GET" && this.token !== null) headers["Authorization"] = `Bearer ${this.token}`;
     const deadline = AbortSignal.timeout(timeoutMs);
     let response, text;
     try {
@@ -114,6 +103,9 @@ export class Api {
     }
     const answer = parsed(text);
     if (response.ok) return answer;
+    // What was refused was not done, so it may be sent again.
+    const again = response.status === 401 && authorization === null && credentials.refused();
+    if (again) return this.#request(base, method, path, body, signal, timeoutMs);
     const { message = `status ${response.status}`, ...more } = answer?.error ?? {};
     throw new ApiError(message, { ...more, status: response.status });
   }

@@ -3,15 +3,16 @@
 // The table of pages is the navigation, which the node has filled in (raftdb/web/__init__.py). Going from one page to
 // another does not load the document anew, so that what was heard of the nodes stays.
 
-import { Api, takeToken } from "./api.js";
+import { Api } from "./api.js";
 import { Cluster } from "./cluster.js";
-import { fill, h, say, set } from "./dom.js";
+import { credentials } from "./credentials.js";
+import { fill, h, say, set, shown } from "./dom.js";
 
 const root = document.getElementById("page");
 const links = [...document.querySelectorAll("nav a[data-module]")];
+credentials.take();
 const cluster = new Cluster();
 const api = new Api({
-  token: takeToken(),
   mode: document.documentElement.dataset.dashboard,
   bases: () => cluster.bases(),
   leader: () => cluster.leaderBase(),
@@ -111,6 +112,33 @@ document.addEventListener("click", (event) => {
   root.focus({ preventScroll: true });
 });
 addEventListener("popstate", open);
+
+// Nodes that have users serve nobody else: then people are asked who they are, whatever page they are at.
+const userButton = document.getElementById("user");
+
+function sayUser() {
+  userButton.hidden = !credentials.user;
+  say(userButton, `Log out ${shown(credentials.user ?? "", 24)}`);
+}
+
+let isAsking = false;
+credentials.addEventListener("refused", async () => {
+  if (isAsking) return;
+  isAsking = true;
+  current?.ending.abort();
+  current = null;
+  const { showLogin } = await import("./login/form.js");
+  showLogin(root, api, () => {
+    isAsking = false;
+    sayUser();
+    open();
+  });
+});
+userButton.addEventListener("click", () => {
+  credentials.keep(null, null);
+  location.assign("/");
+});
+sayUser();
 
 const themeButton = document.getElementById("theme");
 const dark = matchMedia("(prefers-color-scheme: dark)");

@@ -1,6 +1,8 @@
 // Reading a stream of events (`text/event-stream`) by `fetch`, because EventSource tells nothing of silences, and opening
 // it again and again for as long as it is wanted.
 
+import { credentials } from "./credentials.js";
+
 const SILENCE_MS_MAX = 5000;
 const RETRY_MS = [300, 600, 1000, 2000];
 const BUFFER_CHARACTERS_MAX = 8 << 20;
@@ -57,7 +59,8 @@ export class Stream {
       silence = setTimeout(() => attempt.abort(), this.silenceMs);
     };
     try {
-      const response = await fetch(this.url(), { signal: attempt.signal, credentials: "omit", cache: "no-store" });
+      const response = await fetch(this.url(), { signal: attempt.signal, credentials: "omit", cache: "no-store", headers: credentials.headers() });
+      if (response.status === 401) credentials.refused();
       if (!response.ok) throw new Error(`it answered ${response.status}`);
       this.onState("open");
       onOpen();

@@ -86,9 +86,9 @@ def test_without_users_nothing_is_asked_for() -> None:
 def test_a_node_that_awaits_its_first_user_serves_nobody_before() -> None:
     here = Here(has_users=False)
     users = here.users(awaits_first=True)
-    with pytest.raises(RequestRefused, match="there is no user yet") as error:
-        users.admitted(Get(b"k"), None)
-    assert code(error) == "unauthenticated"
+    for user in (None, b"root"):
+        with pytest.raises(Unavailable, match="knows of no user yet"):
+            users.admitted(Get(b"k"), user)
     here.value(PutUser(b"root", b"", (b"admin",)))
     assert asked_of(users.admitted(Get(b"k"), b"root")) == Get(b"k")
 

@@ -85,6 +85,8 @@ class Node:
         """Addresses of a running cluster that this node asks to take it in."""
         self.environment: dict[str, str] = {}
         """Settings of raftdb that every start of this node gets."""
+        self.headers: dict[str, str] = {}
+        """What requests of `ask` and for the status bear."""
         self.as_program = as_program
         """Whether each start is one of Python, and not a copy of a process that has loaded raftdb (`forked`)."""
         self.process: Process | None = None
@@ -170,8 +172,11 @@ class Node:
     def try_status(self) -> dict[str, Any] | None:
         """GET /v1/status, or None if nobody answers."""
         try:
-            response = ask(self.address, "GET", "/v1/status", timeout_s=5.0)
+            response = ask(self.address, "GET", "/v1/status", headers=self.headers, timeout_s=5.0)
         except (NotSent, OSError):
+            return None
+        if response.status == 503 and self.headers:
+            # It has not heard of its users yet.
             return None
         assert response.status == 200, response
         status: dict[str, Any] = response.json
@@ -186,9 +191,16 @@ class Node:
 
         return wait_for(answered, f"an answer of {self.name}")
 
-    def ask(self, method: str, target: str, body: bytes | None = None) -> Response:
-        """One request to this node, nothing followed."""
-        return ask(self.address, method, target, body)
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """One request to this node, nothing followed. `headers` are in the place of those of the node."""
+        return ask(self.address, method, target, body, headers=self.headers if headers is None else headers)
 
     def log_text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -9,7 +9,7 @@ import http.client
 import json
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,7 +89,9 @@ class Connection:
         host, _, port = address.rpartition(":")
         self._http = http.client.HTTPConnection(host, int(port), timeout=timeout_s)
 
-    def ask(self, method: str, target: str, body: bytes | None = None) -> Response:
+    def ask(
+        self, method: str, target: str, body: bytes | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> Response:
         """One request and its answer. Raises NotSent, or OSError or HTTPException if the answer was lost."""
         if self._http.sock is not None and select.select([self._http.sock], [], [], 0)[0]:
             # Nothing is due: what can be read is the end, for the node has stopped or did not want to wait.
@@ -101,7 +103,7 @@ class Connection:
                 self._http.close()
                 raise NotSent(f"{self.address}: {error}") from error
         try:
-            self._http.request(method, target, body)
+            self._http.request(method, target, body, dict(headers or {}))
             answer = self._http.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException):
@@ -115,12 +117,18 @@ class Connection:
 
 
 def ask(
-    address: str, method: str, target: str, body: bytes | None = None, *, timeout_s: float = TIMEOUT_S
+    address: str,
+    method: str,
+    target: str,
+    body: bytes | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> Response:
     """One request to one node, nothing followed and nothing repeated."""
     connection = Connection(address, timeout_s=timeout_s)
     try:
-        return connection.ask(method, target, body)
+        return connection.ask(method, target, body, headers=headers)
     finally:
         connection.close()
 

@@ -128,7 +128,7 @@ def test_reads_beside_the_log_are_judged_too(guarded: Guarded) -> None:
     for query in (Get(b"a/1"), ReadPage(b"a/", b"", 9, True)):
         assert getattr(MACHINE.read(query, guarded.layer), "code", "") == "unauthenticated"
         assert isinstance(MACHINE.read(guarded.by(ANA, query), guarded.layer), Result)
-    for refused in (Get(b"b"), ReadPage(b"a", b"", 9, True), ReadUsers(), ReadTokens(ANA)):
+    for refused in (Get(b"b"), ReadPage(b"a", b"", 9, True), ReadUsers(), ReadTokens(ROOT)):
         assert getattr(MACHINE.read(guarded.by(ANA, refused), guarded.layer), "code", "") == "forbidden"
     assert isinstance(MACHINE.read(guarded.by(ROOT, ReadUsers()), guarded.layer), Result)
 
@@ -289,6 +289,27 @@ def test_a_token_stands_for_its_user_until_it_ends_with_it(guarded: Guarded) -> 
     assert guarded.admin(RemoveUser(ANA)) is True
     assert load_token(guarded.layer, DIGEST) is None
     assert guarded.admin(RemoveUser(ANA)) is False
+
+
+def test_users_see_to_their_own_tokens(guarded: Guarded) -> None:
+    """With the password a page gets a token for itself, and gives it back."""
+    guarded.ana_may()
+    assert guarded.value(guarded.by(ANA, PutToken(ANA, b"page", DIGEST, 500))) == 500
+    assert isinstance(MACHINE.read(guarded.by(ANA, ReadTokens(ANA)), guarded.layer), Result)
+    assert guarded.value(guarded.by(ANA, RemoveToken(ANA, b"page"))) is True
+    for operation in (PutToken(ROOT, b"page", DIGEST, 0), RemoveToken(ROOT, b"page")):
+        assert guarded.code(guarded.by(ANA, operation)) == "forbidden"
+
+
+def test_tokens_that_have_ended_make_room(guarded: Guarded) -> None:
+    guarded.admin(PutUser(ANA, b"d", ()))
+    for number in range(USER_TOKENS_MAX):
+        guarded.admin(PutToken(ANA, b"t%d" % number, b"%032d" % number, 500))
+    assert guarded.code(guarded.by(ROOT, PutToken(ANA, b"t", DIGEST, 0))) == "command_failed"
+    guarded.now_ms = 500
+    guarded.admin(PutToken(ANA, b"t7", DIGEST, 0))
+    assert [token.label for token in listed(guarded, ReadTokens(ANA))] == [b"t7"]
+    assert load_token(guarded.layer, b"%032d" % 7) is None
 
 
 def test_every_number_has_a_limit(guarded: Guarded) -> None:

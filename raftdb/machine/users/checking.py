@@ -18,7 +18,7 @@ from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.machine.users.needs import needs
 from raftdb.machine.users.records import rights_of, users_revision
 from raftdb.machine.users.rights import Rights
-from raftdb.machine.users.service import ReadRoles, ReadTokens, ReadUsers
+from raftdb.machine.users.service import PutToken, ReadRoles, ReadTokens, ReadUsers, RemoveToken
 
 _NEEDS_NOTHING = (RegisterSession, CloseSession, KeepSession)
 """What every user may do: a session is a secret of who began it, and gives no right."""
@@ -68,13 +68,21 @@ def judge(rights: Rights | None, user: bytes, operation: object) -> None:
     error says nothing about what is there."""
     if rights is None:
         raise _forbidden(user, "does not exist any more")
-    if isinstance(operation, _NEEDS_NOTHING) or rights.is_admin:
+    if isinstance(operation, _NEEDS_NOTHING) or rights.is_admin or _is_own(operation, user):
         return
     if isinstance(operation, _OF_ADMINISTRATORS):
         raise _forbidden(user, "may not manage users")
     unmet = rights.unmet(needs(operation))
     if unmet is not None:
         raise _forbidden(user, f"may not {unmet}")
+
+
+def _is_own(operation: object, user: bytes) -> bool:
+    """Whether it is about tokens of the user itself: who has proved to be that user may log in in more places, and out
+    again."""
+    if isinstance(operation, ReadTokens):
+        return operation.owner == user
+    return isinstance(operation, PutToken | RemoveToken) and operation.user == user
 
 
 def _forbidden(user: bytes, why: str) -> ReplyError:

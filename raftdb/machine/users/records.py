@@ -117,9 +117,11 @@ def tokens_of(view: KeyValueView, user: bytes) -> list[bytes]:
     return [key[len(front) :] for key, _ in found]
 
 
-def label_digest(view: KeyValueView, user: bytes, label: bytes) -> bytes | None:
-    """Return the digest of the secret of a user's token."""
-    return view.get(_label_key(user, label))
+def tokens_in(view: KeyValueView, user: bytes) -> list[Token]:
+    """Return a user's tokens, in the order of their labels."""
+    digests = (view.get(_label_key(user, label)) for label in tokens_of(view, user))
+    found = (load_token(view, digest) for digest in digests if digest is not None)
+    return [token for token in found if token is not None]
 
 
 def users_in(view: KeyValueView) -> list[tuple[bytes, User]]:

@@ -159,18 +159,21 @@ class PutToken(ServiceOperation):
 
 
 def put_token(layer: Layer, operation: PutToken, entry: EntryPlace) -> Reply:
-    """Store it. A label names one token of a user."""
+    """Store it. A label names one token of a user. Those of the user that have ended make room."""
     user, label = _checked(operation.user, "user"), _checked(operation.label, "token")
     if records.load_user(layer, user) is None:
         raise ReplyError(f"there is no user {_shown(user)}", code="not_found")
     if len(operation.digest) != records.DIGEST_BYTES:
         raise ReplyError("a token is stored by a digest of its secret")
-    labels = records.tokens_of(layer, user)
-    if label in labels:
-        raise Conflict("the user has a token of this name", hint="revoke it, or choose another name")
-    if len(labels) >= USER_TOKENS_MAX:
-        raise ReplyError(f"a user has at most {USER_TOKENS_MAX} tokens")
     now_ms = read_clock(layer)
+    tokens = records.tokens_in(layer, user)
+    ended = [one for one in tokens if 0 < one.ends_ms <= now_ms]
+    if any(one.label == label and one not in ended for one in tokens):
+        raise Conflict("the user has a token of this name", hint="revoke it, or choose another name")
+    if len(tokens) - len(ended) >= USER_TOKENS_MAX:
+        raise ReplyError(f"a user has at most {USER_TOKENS_MAX} tokens")
+    for one in ended:
+        records.remove_token(layer, user, one.label)
     ends_ms = min(now_ms + operation.ttl_ms, TIME_MS_MAX) if operation.ttl_ms else 0
     records.store_token(layer, operation.digest, Token(user, label, now_ms, ends_ms))
     records.note_users_changed(layer, entry.index)
@@ -226,13 +229,7 @@ class ReadTokens(Query):
 
 def read_tokens(view: KeyValueView, query: ReadTokens) -> Result:
     """Answer the tokens of the user in the order of their labels, without their secrets."""
-    found: list[Token] = []
-    for label in records.tokens_of(view, query.owner):
-        digest = records.label_digest(view, query.owner, label)
-        token = None if digest is None else records.load_token(view, digest)
-        if token is not None:
-            found.append(token)
-    return Result(found, None)
+    return Result(records.tokens_in(view, query.owner), None)
 
 
 def _checked(name: bytes, what: str) -> bytes:

@@ -1,5 +1,6 @@
 // The last quarter of an hour of a node: what it did, how long that took, and what held it up.
 
+import { credentials } from "../credentials.js";
 import { compare } from "../cluster.js";
 import { fill, h, say, shown } from "../dom.js";
 import { bytes, count, duration, number, rate, time } from "../words.js";
@@ -62,7 +63,7 @@ export async function open(view) {
     try {
       const last = kept?.time_ms.at(-1);
       const query = last === undefined ? "" : `?after=${last}`;
-      const answer = await fetch(`${node.base}/v1/charts${query}`, { signal: view.signal });
+      const answer = await fetch(`${node.base}/v1/charts${query}`, { signal: view.signal, headers: credentials.headers() });
       if (!answer.ok) throw new Error(`it answers ${answer.status}`);
       const got = await answer.json();
       if (node.id !== id) return;

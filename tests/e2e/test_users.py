@@ -1,0 +1,118 @@
+"""A cluster with users: the first one, rights, tokens, and what is left of them after kills, removals and restores."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.cluster import Cluster, Node
+from tests.e2e.credentials import ADMIN, WITH_ADMIN, basic, bearer
+from tests.e2e.raw_http import NotSent, Response
+from tests.e2e.waiting import wait_for
+
+PASSWORD = "battery-staple"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("users"), ["n1", "n2", "n3"])
+    for node in cluster:
+        node.environment = dict(WITH_ADMIN)
+        node.headers = ADMIN
+    try:
+        yield cluster.start()
+    finally:
+        cluster.close()
+
+
+def told(node: Node, method: str, path: str, body: object = None, *, by: dict[str, str] = ADMIN) -> Response:
+    data = None if body is None else json.dumps(body).encode()
+    return node.ask(method, path, data, headers=by)
+
+
+def run(node: Node, *words: Any, by: dict[str, str]) -> int:
+    """The status of a command."""
+    return told(node, "POST", "/v1/execute", {"command": words[0], "args": words[1:]}, by=by).status
+
+
+def make_user(leader: Node, user: str, *grants: str) -> dict[str, str]:
+    """Make a user who may do this, with a password; returns what a token of it bears."""
+    assert told(leader, "PUT", f"/v1/roles/{user}", {"grants": grants}).status == 200
+    body = {"roles": [user], "password": PASSWORD}
+    assert told(leader, "PUT", f"/v1/users/{user}", body).status == 200
+    made = told(leader, "POST", f"/v1/users/{user}/tokens/t", {})
+    assert made.status == 200, made
+    return bearer(made.json["secret"])
+
+
+def test_rights_hold_on_all_nodes_and_over_the_death_of_the_leader(cluster: Cluster) -> None:
+    leader = cluster.leader()
+    ana = make_user(leader, "ana", "write keys ana/", "write queues ana-")
+    for node in cluster:
+        wait_for(partial(is_user, node, ana), "the user everywhere")
+        assert told(node, "GET", "/v1/whoami", by={}).status == 401
+        assert told(node, "GET", "/v1/whoami", by=basic("ana", PASSWORD)).json == {"user": "ana"}
+        assert told(node, "GET", "/v1/keys?consistency=stale", by=ana).status == 403
+        assert told(node, "GET", "/v1/keys?consistency=stale&prefix=ana/", by=ana).status == 200
+    leader.kill9()
+    leader = cluster.leader(cluster.running)
+    assert run(leader, "set", "ana/k", "v", by=ana) == 200
+    assert run(leader, "enqueue", "ana-jobs", "v", by=ana) == 200
+    assert run(leader, "set", "k", "v", by=ana) == 403
+    assert run(leader, "enqueue", "jobs", "v", by=ana) == 403
+    assert run(leader, "set", "ana/k", "v", by={}) == 401
+    cluster.start()
+
+
+def test_what_is_taken_away_is_gone_everywhere_at_once(cluster: Cluster) -> None:
+    leader = cluster.wait_agreed()
+    budi = make_user(leader, "budi", "write keys ")
+    assert run(leader, "set", "k", "v", by=budi) == 200
+    assert told(leader, "PUT", "/v1/roles/budi", {"grants": ["read keys "]}).status == 200
+    assert run(leader, "set", "k", "v", by=budi) == 403
+    assert run(leader, "get", "k", by=budi) == 200
+    assert told(leader, "DELETE", "/v1/users/budi").status == 200
+    assert run(leader, "get", "k", by=budi) == 401
+    for follower in cluster.others(leader):
+        wait_for(partial(is_stranger, follower, budi), "the follower to know it")
+
+
+def test_the_settings_mean_nothing_once_there_are_users(cluster: Cluster) -> None:
+    node = cluster.others(cluster.wait_agreed())[0]
+    node.stop()
+    node.start(extra={"RAFTDB_ADMIN_PASSWORD": "another-password"})
+    leader = cluster.wait_agreed()
+    assert told(leader, "GET", "/v1/whoami", by=basic("admin", "another-password")).status == 401
+    assert told(node, "GET", "/v1/whoami").json == {"user": "admin"}
+
+
+def test_a_cluster_that_has_no_majority_yet_serves_nobody(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, ["n1", "n2", "n3"])
+    try:
+        alone = cluster["n1"]
+        alone.environment = dict(WITH_ADMIN)
+        alone.start()
+        wait_for(partial(is_alive, alone), "it")
+        for by in ({}, ADMIN):
+            assert told(alone, "GET", "/v1/status", by=by).status == 503
+            assert run(alone, "get", "k", by=by) == 503
+    finally:
+        cluster.close()
+
+
+def is_user(node: Node, by: dict[str, str]) -> bool:
+    return told(node, "GET", "/v1/whoami", by=by).status == 200
+
+
+def is_stranger(node: Node, by: dict[str, str]) -> bool:
+    return told(node, "GET", "/v1/keys/k?consistency=stale", by=by).status == 401
+
+
+def is_alive(node: Node) -> bool:
+    try:
+        return told(node, "GET", "/livez", by={}).status == 200
+    except NotSent:
+        return False
