@@ -5,7 +5,7 @@ from typing import cast
 
 from raftdb.client.addresses import learnt_endpoint
 from raftdb.client.given import Form, V
-from raftdb.client.http1 import Response
+from raftdb.client.http1 import LENGTH, Response
 from raftdb.client.json_body import (
     bytes_of,
     integer,
@@ -13,6 +13,7 @@ from raftdb.client.json_body import (
     object_of,
     objects,
     optional_integer,
+    optional_number,
     text,
     value_of,
 )
@@ -126,7 +127,6 @@ def _key_value(body: Json, form: Form[V]) -> KeyValue[V]:
 def status_of(response: Response) -> NodeStatus:
     """The answer to `GET /v1/status`."""
     body = object_of(response)
-    uptime = body.get("uptime_seconds")
     birth = body.get("birth")
     return NodeStatus(
         id=text(body, "id"),
@@ -141,7 +141,7 @@ def status_of(response: Response) -> NodeStatus:
         applied_index=integer(body, "applied_index"),
         checkpoint_index=integer(body, "checkpoint_index"),
         members=_members(body.get("members")),
-        uptime_seconds=float(uptime) if isinstance(uptime, int | float) else 0.0,
+        uptime_seconds=optional_number(body, "uptime_seconds") or 0.0,
         put_back=body.get("put_back") is True,
         birth=birth if isinstance(birth, str) else None,
         fault_injection=body.get("fault_injection") is True,
@@ -189,7 +189,7 @@ def snapshot_index_of(response: Response) -> int:
 def backup_index_of(response: Response) -> int:
     """The head of the answer to `GET /v1/backup`: the index of the last entry in the backup."""
     text = response.headers.get(INDEX_HEADER, "")
-    if not (text.isascii() and text.isdigit()):
+    if LENGTH.fullmatch(text) is None:
         raise RemoteProtocolError("the answer is not a backup", hint="is that address a raftdb node?")
     return int(text)
 
@@ -236,8 +236,8 @@ def _member(body: Json) -> Member:
         match_index=optional_integer(body, "match_index"),
         alive=alive if isinstance(alive, bool) else None,
         problem=_optional_text(body, "problem"),
-        last_contact_seconds=_number(body, "last_contact_seconds"),
-        suspicion=_number(body, "suspicion"),
+        last_contact_seconds=optional_number(body, "last_contact_seconds"),
+        suspicion=optional_number(body, "suspicion"),
         put_back=body.get("put_back") is True,
         body=body,
     )
@@ -246,8 +246,3 @@ def _member(body: Json) -> Member:
 def _optional_text(body: Json, name: str) -> str | None:
     value = body.get(name)
     return value if isinstance(value, str) else None
-
-
-def _number(body: Json, name: str) -> float | None:
-    value = body.get(name)
-    return float(value) if isinstance(value, int | float) else None

@@ -21,6 +21,10 @@ HEAD_BYTES_MAX = 64 * 1024
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;|\Z)")
 """A chunk's size (RFC 9112, section 7.1): hexadecimal digits only. `int` would also take signs, `0x` and `_`."""
 
+LENGTH = re.compile(r"[0-9]{1,19}")
+"""A length, or an index, in a header. `int` would also take signs, spaces and other scripts' digits, and fail on
+thousands of them."""
+
 _CRLF = b"\r\n"
 
 
@@ -153,7 +157,7 @@ class ResponseParser:
         elif status in (204, 304):
             self._framing, self._left = "length", 0
         elif length is not None:
-            if not (length.isascii() and length.isdigit()):
+            if LENGTH.fullmatch(length) is None:
                 raise RemoteProtocolError("an HTTP response whose Content-Length is not a number")
             self._framing, self._left = "length", int(length)
             self._check_body_size(self._left)

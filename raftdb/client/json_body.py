@@ -19,7 +19,11 @@ def bytes_to_json(text: Text) -> object:
     return json_bytes.to_json(to_bytes(text))
 
 
-def value_of(result: object, reply: ReplyKind | None) -> Value:
+DEPTH_MAX = 32
+"""Deepest nesting of lists in a result."""
+
+
+def value_of(result: object, reply: ReplyKind | None, *, depth_max: int = DEPTH_MAX) -> Value:
     """The typed value of a JSON result. `reply`, the command's kind of reply, tells a status from a string."""
     if isinstance(result, str):
         return result if reply is ReplyKind.STATUS else result.encode("utf-8")
@@ -29,7 +33,10 @@ def value_of(result: object, reply: ReplyKind | None) -> Value:
         except (KeyError, TypeError, ValueError):
             raise RemoteProtocolError("a result is an object without base64") from None
     if isinstance(result, list):
-        return [value_of(item, ReplyKind.STRING if reply is ReplyKind.ARRAY else reply) for item in result]
+        if not depth_max:
+            raise RemoteProtocolError("a result is nested too deeply")
+        element = ReplyKind.STRING if reply is ReplyKind.ARRAY else reply
+        return [value_of(item, element, depth_max=depth_max - 1) for item in result]
     if result is None or type(result) is int:
         return result
     raise RemoteProtocolError(f"a result has a type that raftdb does not know: {type(result).__name__}")
@@ -44,16 +51,24 @@ def bytes_of(content: object) -> bytes:
 
 
 def json_of(response: Response) -> object:
-    """The JSON of a response. It must be UTF-8, without lone surrogates in its text or its escapes."""
+    """The JSON of a response."""
     try:
-        content = json.loads(response.body.decode("utf-8"))
-        if b"\\ud" in response.body or b"\\uD" in response.body:
-            json.dumps(content, ensure_ascii=False).encode("utf-8")
-        return cast(object, content)
-    except (ValueError, RecursionError):
+        return parse_json(response.body.decode("utf-8"))
+    except ValueError:
         raise RemoteProtocolError(
             f"the answer (HTTP status {response.status}) is not JSON", hint="is that address a raftdb node?"
         ) from None
+
+
+def parse_json(text: str) -> object:
+    """The JSON in `text`, which has no lone surrogates in its escapes. Raises ValueError."""
+    try:
+        content: object = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return content
 
 
 def object_of(response: Response) -> Json:
@@ -85,6 +100,15 @@ def integer(body: Json, name: str) -> int:
 def optional_integer(body: Json, name: str) -> int | None:
     """An integer field; None if it is absent or null."""
     return None if body.get(name) is None else integer(body, name)
+
+
+def optional_number(body: Json, name: str) -> float | None:
+    """A number; None if there is something else, or one that no float can be."""
+    value = body.get(name)
+    try:
+        return float(value) if isinstance(value, int | float) else None
+    except OverflowError:
+        return None
 
 
 def text(body: Json, name: str) -> str:

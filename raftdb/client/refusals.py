@@ -90,6 +90,8 @@ def _names(body: Json, code: str) -> list[bytes]:
     names = body.get(_FAILURES[code])
     if not isinstance(names, list):
         return []
+    if code == "deadlock" and not all(isinstance(name, list) and len(name) == 2 for name in names):
+        raise RemoteProtocolError("a deadlock in the answer is not of owners and locks")
     return [bytes_of(part) for name in names for part in (name if isinstance(name, list) else [name])]
 
 

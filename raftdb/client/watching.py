@@ -10,7 +10,6 @@ Each change is told once, in order, whatever happens to nodes and connections. W
   `reset`; without one the caller gets `Compacted`.
 """
 
-import json
 from collections import deque
 from collections.abc import Sequence
 from random import Random
@@ -18,8 +17,8 @@ from typing import Generic, cast
 from urllib.parse import quote_from_bytes
 
 from raftdb.client.given import Form, Text, V, to_bytes, whole
-from raftdb.client.http1 import Response, ResponseParser
-from raftdb.client.json_body import bytes_of, integer, optional_integer
+from raftdb.client.http1 import LENGTH, Response, ResponseParser
+from raftdb.client.json_body import bytes_of, integer, object_of, optional_integer, parse_json
 from raftdb.client.model import Change, ChangeKind, Json
 from raftdb.client.refusals import error_of
 from raftdb.endpoint import Endpoint
@@ -121,7 +120,7 @@ class Following(Generic[V]):
         error = error_of(response)
         if not isinstance(error, Unavailable) and response.status < 500:
             if error.code in ("compacted", "reset"):
-                raise Compacted(_begin(response.body), code=error.code)
+                raise Compacted(_begin(response), code=error.code)
             raise error
         self.lost = error
 
@@ -158,7 +157,7 @@ class Following(Generic[V]):
         fields = dict(_field(line) for line in block.split(b"\n") if line and not line.startswith(b":"))
         place = fields.get("id")
         event = fields.get("event")
-        body = _object(fields["data"]) if event is not None else {}
+        body = _object(fields.get("data", "")) if event is not None else {}
         if event in ("compacted", "reset"):
             if self._snapshot:
                 self._place = self.position = None
@@ -196,7 +195,7 @@ class Following(Generic[V]):
     def _reached(self, place: str) -> None:
         """All up to this place has come."""
         revision = place.rpartition("-")[2]
-        if not revision.isdigit():
+        if LENGTH.fullmatch(revision) is None:
             raise RemoteProtocolError("a place in a stream has no revision")
         self._place, self.has_begun, self._sweeps = place, True, 0
         if self._entry:
@@ -242,7 +241,7 @@ def _field(line: bytes) -> tuple[str, str]:
 
 def _object(text: str) -> Json:
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError:
         content = None
     if not isinstance(content, dict):
@@ -250,8 +249,8 @@ def _object(text: str) -> Json:
     return content
 
 
-def _begin(body: bytes) -> int:
+def _begin(response: Response) -> int:
     try:
-        return int(json.loads(body)["begin"])
-    except (ValueError, KeyError, TypeError):
+        return integer(object_of(response), "begin")
+    except RemoteProtocolError:
         return 0

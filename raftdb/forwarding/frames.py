@@ -189,7 +189,7 @@ def _outcome_of(body: bytes) -> Outcome:
     parts = cbor.decode(body, bytes_max=ANSWERS_BYTES_MAX, items_max=ITEMS_MAX)
     try:
         match parts:
-            case [0, value, int(index), int(term), revision] if revision is None or type(revision) is int:
+            case [0, value, int(index), int(term), int() | None as revision]:
                 return Answer(_unpacked(value), index, term, revision)
             case [1, *error]:
                 return _error_of(error)
@@ -197,7 +197,7 @@ def _outcome_of(body: bytes) -> Outcome:
                 return Unavailable(code, message, hint=hint)
             case [3, str(code), str(message), str() | None as hint]:
                 return RequestRefused(code, message, hint=hint)
-    except (TypeError, ValueError, KeyError) as error:
+    except ValueError as error:
         raise RemoteProtocolError(f"an answer has no known form: {error}") from error
     raise RemoteProtocolError("an answer has no known form")
 
@@ -265,20 +265,34 @@ def _packed(value: object) -> object:
 
 
 def _unpacked(value: Any) -> object:
+    """The value that `_packed` has made this of. Raises RemoteProtocolError."""
     if isinstance(value, list):
         return [_unpacked(element) for element in value]
     if not isinstance(value, dict):
         return value
-    ((kind, parts),) = value.items()
-    if kind == "r":
-        return Result(_unpacked(parts[0]), parts[1])
-    if kind == "e":
-        return _error_of(parts)
-    if kind == "p":
-        return Page([KeyRecord(*record) for record in parts[0]], parts[1])
-    if kind == "k":
-        return KeyRecord(*parts)
-    raise RemoteProtocolError(f"a value has the unknown form {kind}")
+    match [*value.items()]:
+        case [("r", [inner, int() | None as revision])]:
+            return Result(_unpacked(inner), revision)
+        case [("e", [*parts])]:
+            return _error_of(parts)
+        case [("p", [[*records], bytes() | None as next_after])]:
+            return Page([_record_of(record) for record in records], next_after)
+        case [("k", record)]:
+            return _record_of(record)
+    raise RemoteProtocolError("a value has no known form")
+
+
+def _record_of(parts: object) -> KeyRecord:
+    match parts:
+        case [
+            bytes(key),
+            bytes() | None as value,
+            int(revision),
+            int() | None as expires_ms,
+            int() | None as ttl_ms,
+        ]:
+            return KeyRecord(key, value, revision, expires_ms, ttl_ms)
+    raise RemoteProtocolError("a key has no known form")
 
 
 def _error_parts(error: CommandFailed) -> list[object]:
@@ -286,4 +300,9 @@ def _error_parts(error: CommandFailed) -> list[object]:
 
 
 def _error_of(parts: Sequence[Any]) -> CommandFailed:
-    return failure_of(*parts)
+    match parts:
+        case [str(code), str(message), str() | None as hint, int() | None as failed, [*names]] if all(
+            map(is_bytes, names)
+        ):
+            return failure_of(code, message, hint, failed, names)
+    raise RemoteProtocolError("an error has no known form")

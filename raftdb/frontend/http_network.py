@@ -52,13 +52,13 @@ class NetworkApi:
     async def change(self, request: web.BaseRequest) -> Reply:
         """PUT /v1/network: set it. Answered as GET."""
         body = await read_body(request, bytes_max=BODY_BYTES_MAX, timeout_s=BODY_TIMEOUT_S)
-        asked = decode_body(_decoder, body, example='{"default": "delay 100ms 50ms loss 5%"}')
-        self._node.change_network(change_of(asked))
+        self._node.change_network(read_change(body))
         return Reply(encode_json(self._node.network()))
 
 
-def change_of(asked: NetworkBody) -> NetworkChange:
+def read_change(body: bytes) -> NetworkChange:
     """The change that a body asks for. Raises `RequestRefused`."""
+    asked = decode_body(_decoder, body, example='{"default": "delay 100ms 50ms loss 5%"}')
     links, cut = asked.links, asked.cut
     peers = [*(links or {}), *(cut or ())]
     for peer in peers:

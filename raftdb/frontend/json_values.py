@@ -68,6 +68,8 @@ _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
 """An escaped half of a surrogate pair without the other; only a refused body is searched for it."""
+PROBLEM_CHARACTERS_MAX = 300
+"""Longest part of a refusal that comes from the body, such as the name of a field that nobody knows."""
 EXPLAINED_BYTES_MAX = 64 * 1024
 """Longest body that is searched for a lone surrogate, so that a long one costs no more than its parsing."""
 
@@ -116,6 +118,10 @@ def _refused_value(problem: str) -> RequestRefused:
         hint = ARGUMENT_RULE
     elif "$.consistency" in problem:
         hint = '"consistency" is "linearizable" or "stale"'
+    if len(problem) > PROBLEM_CHARACTERS_MAX:
+        # The place comes last.
+        half = PROBLEM_CHARACTERS_MAX // 2
+        problem = f"{problem[:half]}...{problem[-half:]}"
     return RequestRefused("bad_request", f"the body is not a request: {problem}", hint=hint)
 
 

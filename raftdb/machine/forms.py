@@ -107,8 +107,10 @@ class _Shape(NamedTuple):
     """Place, name and check of the fields that have a further check."""
     packed: tuple[tuple[int, Convert], ...]
     """Place and conversion of the fields that are converted."""
-    bounded: tuple[int, ...]
-    """Place of the numbers and lists, which may be too large."""
+    numbers: tuple[int, ...]
+    """Place of the numbers. CBOR has some that do not fit into 64 bits."""
+    lists: tuple[int, ...]
+    """Place of the lists, which may be too long."""
     build: Callable[..., Any]
 
 
@@ -119,7 +121,8 @@ def _shape(form: Form, present: tuple[Field, ...]) -> _Shape:
         (int, *(field.type for field in present)),
         tuple((place, field.name, field.holds) for place, field in places if field.holds is not None),
         tuple((place, field.pack) for place, field in places if field.pack is not None),
-        tuple(place for place, field in places if field.type in (int, list)),
+        tuple(place for place, field in places if field.type is int),
+        tuple(place for place, field in places if field.type is list),
         build_of(form, present),
     )
 
@@ -179,12 +182,11 @@ def to_parts(command: Command | ServiceOperation) -> list[object]:
     for place, name, holds in shape.checked:
         if not holds(parts[place]):
             raise LocalProtocolError(f"{type(command).__name__} has a bad {name}")
-    for place in shape.bounded:
-        part = parts[place]
-        # Longer integers would be written under a tag, and tags are refused.
-        if type(part) is int and not INTEGER_MIN <= part <= INTEGER_MAX:
+    for place in shape.numbers:
+        if not INTEGER_MIN <= parts[place] <= INTEGER_MAX:
             raise LocalProtocolError(f"{type(command).__name__} has a number of more than 64 bits")
-        if type(part) is list and len(part) > 2 * KEYS_PER_COMMAND_MAX:
+    for place in shape.lists:
+        if len(parts[place]) > 2 * KEYS_PER_COMMAND_MAX:
             raise RequestRefused("too_large", f"a command names more than {KEYS_PER_COMMAND_MAX} keys")
     return parts
 
@@ -212,6 +214,9 @@ def from_parts(parts: list[Any]) -> Any:
     # All types in one comparison: this runs for every command of every entry.
     if tuple(map(type, parts)) != shape.types:
         raise RemoteProtocolError(f"command {parts[0]} has a field of another type than {shape.types}")
+    for place in shape.numbers:
+        if not INTEGER_MIN <= parts[place] <= INTEGER_MAX:
+            raise RemoteProtocolError(f"command {parts[0]} has a number of more than 64 bits")
     for place, name, holds in shape.checked:
         if not holds(parts[place]):
             raise RemoteProtocolError(f"command {parts[0]} has a bad {name}")

@@ -173,7 +173,7 @@ def load(flags: Mapping[str, object]) -> Settings:
     values: dict[str, Any] = {}
     config = given.pop("config", None) or os.environ.get(CONFIG_FILE)
     if config:
-        values |= _parse_all(_read_file(Path(str(config))), f"in {config}")
+        values |= parse_settings(_read_file(Path(str(config))), str(config))
     values |= _parse_all(settings_in(os.environ), "in the environment")
     values |= _parse_all(given, "on the command line")
     settings = _with_own_address(Settings(**values))
@@ -224,15 +224,24 @@ def _absolute(data: Path) -> Path:
         ) from error
 
 
-def _read_file(path: Path) -> dict[str, object]:
+def parse_settings(content: bytes, where: str) -> dict[str, Any]:
+    """The settings in a file of TOML, by name, each read but not compared with others. `where` is its name. Raises
+    BadSetting."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        # Beside its own errors the library lets those of numbers with too many digits through.
+        raise BadSetting(f"the configuration {where} is not TOML: {error}") from error
+    return _parse_all(found, f"in {where}")
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         raise BadSetting(
             f"cannot read the configuration {path}: {(error.strerror or str(error)).lower()}"
         ) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadSetting(f"the configuration {path} is not TOML: {error}") from error
 
 
 def _parse_all(values: Mapping[str, object], where: str) -> dict[str, Any]:

@@ -50,6 +50,11 @@ def read_private(path: Path, what: str, *, hint: str) -> str:
 def parse_secrets(text: str, where: str) -> Secrets:
     """The secrets in `text`, which came from `where`: each once, in order. Empty lines and those that begin with `#`
     are none. Raises BadSetting."""
+    try:
+        # Python gives bytes of the environment that are not UTF-8 out as halves of surrogate pairs.
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadSetting(f"{where} is not text", hint=HINT) from None
     lines = [line.strip() for line in text.splitlines()]
     found = dict.fromkeys(
         (number, None if line == NO_SECRET else line.encode("utf-8"))

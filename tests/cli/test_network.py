@@ -1,5 +1,6 @@
 """What is typed about the network between nodes: what is cut and set, and what is said."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from cli.admin.network import FaultyNetwork
 from cli.admin.network_words import parse_cut, parse_setting
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError, RequestRefused, Unavailable
-from raftdb.frontend.http_network import NetworkBody, change_of
+from raftdb.frontend.http_network import read_change
 from raftdb.impairment import ImpairedNetwork
 from tests.cli.prompt import FakeControl, Prompt
 
@@ -28,7 +29,7 @@ class Wires:
         return self.nodes[address].described()
 
     def change(self, address: str, change: dict[str, Any]) -> dict[str, Any]:
-        self.nodes[address].change(change_of(NetworkBody(**change)))
+        self.nodes[address].change(read_change(json.dumps(change).encode()))
         return self.network(address)
 
     def cut(self) -> set[str]:

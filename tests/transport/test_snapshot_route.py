@@ -2,16 +2,12 @@
 
 import asyncio
 import threading
-from base64 import b64encode
 from contextlib import suppress
 from dataclasses import replace
 
 import aiohttp
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from raftdb.errors import RemoteProtocolError, RequestRefused
 from raftdb.transport.handshake import Introduction
 from raftdb.transport.snapshot_server import (
     PIECE_BYTES_MAX,
@@ -23,7 +19,7 @@ from raftdb.transport.snapshot_server import (
     parse_welcome,
     write_introduction,
 )
-from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake, encode_handshake
+from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake
 from tests.server.snapshot_support import Member, Source, content, member
 from tests.transport.support import WAIT_S, identity, wait_until
 
@@ -124,29 +120,6 @@ def test_ranges() -> None:
     assert parse_range("bytes=5-9") == Range(5, 5)
     assert parse_range("bytes=5-") == Range(5, PIECE_BYTES_MAX)
     assert parse_range(f"bytes=0-{10**12}") == Range(0, PIECE_BYTES_MAX)
-
-
-@given(st.text(max_size=60))
-def test_a_range_is_read_or_refused(text: str) -> None:
-    try:
-        wanted = parse_range(text)
-    except RequestRefused:
-        return
-    assert 0 < wanted.length <= PIECE_BYTES_MAX
-
-
-@given(st.binary(max_size=300), st.text(max_size=40))
-def test_noise_is_no_introduction(data: bytes, text: str) -> None:
-    refused = write_refused(Refused("busy", "not now"))
-    for noise in (text, b64encode(data).decode(), refused):
-        with pytest.raises(RemoteProtocolError):
-            parse_welcome(noise)
-        with pytest.raises(RemoteProtocolError):
-            parse_hello(f"Raftdb {noise}")
-
-
-def write_refused(refused: Refused) -> str:
-    return b64encode(encode_handshake(refused)).decode()
 
 
 def test_an_introduction_is_read_as_it_was_written() -> None:

@@ -1,6 +1,5 @@
 """The strict CBOR helper: what it carries comes back as it was, and every known bomb is refused at once."""
 
-import random
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -166,28 +165,6 @@ def test_truncated_values_are_refused(value: object) -> None:
     for length in range(len(data)):
         with pytest.raises(RemoteProtocolError):
             decode(data[:length])
-
-
-@given(st.binary(max_size=200))
-def test_noise_is_a_value_or_refused(data: bytes) -> None:
-    try:
-        value = decode(data)
-    except RemoteProtocolError:
-        return
-    cbor.encode(value)
-
-
-def test_damaged_values_are_values_or_refused() -> None:
-    """As noise, but near to what is well formed: one flipped bit, in many places."""
-    chance = random.Random(7)
-    data = cbor.encode([{"a": [1, -1, b"bytes", "text", None, True, 1.5]}, [[[]]], 2**40])
-    for _ in range(3000):
-        damaged = bytearray(data)
-        damaged[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-        try:
-            decode(bytes(damaged))
-        except RemoteProtocolError:
-            continue
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 300])

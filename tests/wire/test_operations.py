@@ -45,7 +45,7 @@ from raftdb.machine.users.service import (
     RemoveUser,
 )
 from raftdb.wire import cbor
-from tests.wire.strategies import HOSTILE_BYTES, PLAIN_VALUES, exactly_equal, operations
+from tests.wire.strategies import HOSTILE_BYTES, exactly_equal, operations
 
 NAME = b"s" * 16
 TIMES = st.sampled_from([0, 1, TIME_MS_MAX]) | st.integers(0, TIME_MS_MAX)
@@ -193,26 +193,6 @@ def test_what_is_no_entry_is_refused(data: bytes) -> None:
 def test_other_forms_are_refused(parts: object) -> None:
     with pytest.raises(RemoteProtocolError):
         decode(entry(parts))
-
-
-OPERATION_TYPES = get_args(Operation)
-
-
-@given(PLAIN_VALUES | st.lists(PLAIN_VALUES | st.integers(62, 70), max_size=5))
-def test_any_value_is_an_operation_or_refused(value: object) -> None:
-    try:
-        operation = decode(entry(value))[1]
-    except RemoteProtocolError:
-        return
-    assert type(operation) in OPERATION_TYPES
-
-
-@given(st.binary(max_size=60))
-def test_noise_is_an_operation_or_refused(data: bytes) -> None:
-    try:
-        assert type(decode(data)[1]) in OPERATION_TYPES
-    except RemoteProtocolError:
-        return
 
 
 @given(operations(), HOSTILE_BYTES)

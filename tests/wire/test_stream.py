@@ -47,23 +47,6 @@ def test_frames_are_read_as_they_were_written_however_they_arrive(
     assert reader.buffered_bytes == 0
 
 
-@given(st.binary(max_size=200), st.booleans())
-def test_noise_is_refused_or_waited_for_within_the_longest_frame(data: bytes, greeted: bool) -> None:
-    """Hazard B96: and nothing is held but what has arrived."""
-    reader = FrameReader()
-    if greeted:
-        reader.feed(encoded([(Kind.HANDSHAKE, b"")]))
-        assert reader.next_frame() == (Kind.HANDSHAKE, b"")
-    reader.feed(data)
-    try:
-        while reader.has_frame:
-            reader.next_frame()
-    except RemoteProtocolError:
-        assert reader.has_frame, "it stays broken"
-        return
-    assert reader.buffered_bytes <= len(data)
-
-
 @pytest.mark.parametrize("kind", list(Kind))
 def test_a_frame_that_is_too_long_is_refused_before_it_arrives(kind: Kind) -> None:
     for length, is_refused in ((BODY_BYTES_MAX[kind], False), (BODY_BYTES_MAX[kind] + 1, True)):
