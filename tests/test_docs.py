@@ -225,8 +225,13 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert {name: row[1].strip("`") for name, row in zip(first_quoted(rows), rows, strict=True)} == expected
 
 
+def http_api(**more: Any) -> HttpApi:
+    """All routes for clients, but those of pages."""
+    return HttpApi(cast(Any, None), logins=cast(Any, object()), **more)
+
+
 def test_every_route_is_documented() -> None:
-    table_of_routes = HttpApi(cast(Any, None)).routes()
+    table_of_routes = http_api().routes()
     served = {
         f"{method} {path}"
         for path, methods in table_of_routes.items()
@@ -241,7 +246,7 @@ def test_the_description_of_the_api_has_the_routes_of_a_node() -> None:
     pages = {page.path for page in PAGES if page.path != "/"}
     served = {
         (method, path)
-        for path, methods in HttpApi(cast(Any, None), pages=PagesApi(list, mode="read")).routes().items()
+        for path, methods in http_api(pages=PagesApi(list, mode="read")).routes().items()
         for method in methods
         if method != "HEAD" and path not in pages
     }

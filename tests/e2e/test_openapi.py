@@ -10,6 +10,7 @@ from jsonschema_rs import Draft202012Validator
 
 from tests.description import FILE, description, operations, resolve
 from tests.e2e.cluster import Cluster, Node
+from tests.e2e.credentials import ADMIN, WITH_ADMIN
 
 EXPECTED = {
     "message": 404,
@@ -26,7 +27,8 @@ STREAMS = {"events"}
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """One node, which leads."""
     cluster = Cluster(tmp_path_factory.mktemp("described"), ["n1"])
-    cluster["n1"].environment = {"RAFTDB_FAULT_INJECTION": "true"}
+    cluster["n1"].environment = {"RAFTDB_FAULT_INJECTION": "true", **WITH_ADMIN}
+    cluster["n1"].headers = ADMIN
     try:
         yield cluster.start().wait_serving()
     finally:
