@@ -58,7 +58,15 @@ class Machine:
                 hint="if others run a newer raftdb, start this node with it; otherwise run: raftdb doctor DIR",
             ) from error
         advance_clock(layer, time_ms)
-        reply = _applied(layer, operation, EntryPlace(index, term), data)
+        run = _OPERATIONS.get(type(operation))
+        # Without users nobody is judged: that is known from the first entry of a layer on.
+        if run is None and layer.users_revision == 0:
+            reply: Reply = perform(operation, layer, index)  # type: ignore[arg-type]  # no other is left
+        else:
+            try:
+                reply = _judged(layer, operation, EntryPlace(index, term), data)
+            except ReplyError as error:
+                reply = error.with_traceback(None)
         return Applied(reply, layer.events, layer.deadline_ms)
 
     def read(self, query: Command | Query | UserOperation, view: KeyValueView) -> Result | ReplyError:
@@ -84,17 +92,13 @@ class Machine:
         return sweeper.next_deadline_ms(view)
 
 
-def _applied(layer: Layer, operation: Operation, entry: EntryPlace, data: bytes) -> Reply:
-    try:
-        asked: Any = authorized(layer, operation)
-        if isinstance(operation, UserOperation):
-            data = user_data(data, operation)
-        run = _OPERATIONS.get(type(asked))
-        if run is None:
-            return perform(asked, layer, entry.index)
-        return run(layer, asked, entry, data)
-    except ReplyError as error:
-        return error.with_traceback(None)
+def _judged(layer: Layer, operation: Operation, entry: EntryPlace, data: bytes) -> Reply:
+    """Run an operation if who asks for it may. Raises `ReplyError`."""
+    asked: Any = authorized(layer, operation)
+    if isinstance(operation, UserOperation):
+        data = user_data(data, operation)
+    run = _OPERATIONS.get(type(asked))
+    return perform(asked, layer, entry.index) if run is None else run(layer, asked, entry, data)
 
 
 def perform(operation: Work, layer: Layer, index: int) -> Result | ReplyError:
@@ -141,6 +145,7 @@ def _of_service(kind: OperationType) -> Callable[[Layer, Any, EntryPlace, bytes]
 _OPERATIONS: dict[type[Any], Callable[[Layer, Any, EntryPlace, bytes], Reply]] = {
     SessionOperation: _in_session,
     WaitingOperation: _waiting,
+    UserOperation: _judged,
     Expire: lambda layer, operation, entry, data: sweeper.sweep(layer, entry.index),
     **{kind.type: _of_service(kind) for kind in OPERATIONS.values()},
 }
