@@ -25,6 +25,7 @@ from raftdb.limits import BESIDE_VALUE_BYTES, COMMAND_BYTES_CEILING, VALUE_BYTES
 from raftdb.memory import MEMORY_BYTES_MAX, MEMORY_BYTES_MIN
 from raftdb.node.history import HISTORY_BYTES_MAX
 from raftdb.server.environment import CONFIG_FILE, settings_in
+from raftdb.server.private_file import is_private, mode_of
 from raftdb.server.setting_values import (
     one_of,
     parse_flag,
@@ -173,7 +174,7 @@ def load(flags: Mapping[str, object]) -> Settings:
     values: dict[str, Any] = {}
     config = given.pop("config", None) or os.environ.get(CONFIG_FILE)
     if config:
-        values |= parse_settings(_read_file(Path(str(config))), str(config))
+        values |= _read_file(Path(str(config)))
     values |= _parse_all(settings_in(os.environ), "in the environment")
     values |= _parse_all(given, "on the command line")
     settings = _with_own_address(Settings(**values))
@@ -235,13 +236,23 @@ def parse_settings(content: bytes, where: str) -> dict[str, Any]:
     return _parse_all(found, f"in {where}")
 
 
-def _read_file(path: Path) -> bytes:
+def _read_file(path: Path) -> dict[str, Any]:
+    """The settings in a file. Raises BadSetting, also if there is a secret among them and others may read the file."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            values = parse_settings(file.read(), str(path))
     except OSError as error:
         raise BadSetting(
             f"cannot read the configuration {path}: {(error.strerror or str(error)).lower()}"
         ) from error
+    secret = min(SECRETS & values.keys(), default=None)
+    if secret is not None and not is_private(found):
+        raise BadSetting(
+            f"{path} has the secret {secret}, and others may read or change it, mode {mode_of(found)}",
+            hint=f"chmod 600 {path}",
+        )
+    return values
 
 
 def _parse_all(values: Mapping[str, object], where: str) -> dict[str, Any]:

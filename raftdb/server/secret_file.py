@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 from raftdb.server.config import BadSetting, Settings
+from raftdb.server.private_file import is_private, mode_of
 from raftdb.transport import SECRETS_MAX, Secrets
 
 SECRET_BYTES_MIN = 32
@@ -79,11 +80,8 @@ def _open(path: str, flags: int) -> int:
 
 
 def _check_private(path: Path, found: os.stat_result, hint: str) -> None:
-    """Raise BadSetting if others than the owner may read the file, or change it. A group may read a file of root's,
-    which is how service managers and Kubernetes hand secrets over."""
+    """Raise BadSetting if others than the owner may read the file, or change it."""
     if not stat.S_ISREG(found.st_mode):
         raise BadSetting(f"{path} is no file", hint=hint)
-    forbidden = stat.S_IRWXO | (stat.S_IWGRP if found.st_uid == 0 else stat.S_IRWXG)
-    if found.st_mode & forbidden:
-        mode = stat.S_IMODE(found.st_mode)
-        raise BadSetting(f"others may read or change {path}, mode {mode:04o}", hint=f"chmod 600 {path}")
+    if not is_private(found):
+        raise BadSetting(f"others may read or change {path}, mode {mode_of(found)}", hint=f"chmod 600 {path}")

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from raftdb.server.config import BadSetting, Settings, load
+from raftdb.server.config import SECRETS, BadSetting, Settings, load
 from raftdb.server.reloading import Reloaded, Reloading
 from raftdb.server.secret_file import parse_secrets, read_secrets, secrets_of
 from raftdb.server.security import Security
 from tests.log_records import recorded
 
 ONE, TWO = "one-" * 8, "two." * 8
+TOKEN = "t" * 32
 SHORT = "only-thirty-one-bytes-in-length"
 WAIT_S = 10.0
 
@@ -32,7 +33,7 @@ def refusal(call: Callable[[], object]) -> str:
         call()
     assert refused.value.exit_code == 2
     shown = "".join(traceback.format_exception(refused.value)) + f"{refused.value.hint}"
-    for secret in (ONE, TWO, SHORT):
+    for secret in (ONE, TWO, SHORT, TOKEN):
         assert secret not in shown
     return shown
 
@@ -69,6 +70,22 @@ def test_a_file_that_others_may_read_or_change_is_refused(tmp_path: Path, mode: 
     said = refusal(lambda: read_secrets(path))
     assert f"mode {mode:04o}" in said
     assert "chmod 600" in said
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o620, 0o600])
+def test_so_is_a_file_of_settings_with_a_secret(tmp_path: Path, name: str, mode: int) -> None:
+    config = tmp_path / "n1.toml"
+    config.write_text(f'{name} = "{TOKEN}"\n')
+    config.chmod(mode)
+    if mode == 0o600:
+        assert getattr(load({"config": str(config)}), name) == TOKEN
+        return
+    said = refusal(lambda: load({"config": str(config)}))
+    assert f"has the secret {name}" in said
+    assert f"mode {mode:04o}" in said
+    config.write_text('listen = "127.0.0.1:8001"\n')
+    assert load({"config": str(config)}).id == "n1", "without a secret anybody may read it"
 
 
 def test_what_is_no_readable_file_is_refused_at_once(tmp_path: Path) -> None:
