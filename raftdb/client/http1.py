@@ -96,6 +96,8 @@ class ResponseParser:
         self._framing = "head"
         # Bytes of the body ("length"), or of the chunk and its CRLF ("chunk"), that are still to come.
         self._left = 0
+        # No head ends before this place of the buffer: it is not looked through again.
+        self._searched = 0
 
     @property
     def started(self) -> bool:
@@ -114,6 +116,7 @@ class ResponseParser:
 
     def feed(self, data: bytes) -> Response | None:
         """Take received bytes (at least one). Returns the response if it is complete now, else None."""
+        self._searched = max(0, len(self._buffer) - len(_CRLF + _CRLF) + 1)
         self._buffer += data
         if self._framing == "head" and not self._parse_head():
             return None
@@ -126,7 +129,7 @@ class ResponseParser:
     def _parse_head(self) -> bool:
         """Read the status line and headers, skipping interim (1xx) responses; True once they are complete."""
         while True:
-            end = self._buffer.find(_CRLF + _CRLF)
+            end = self._buffer.find(_CRLF + _CRLF, self._searched)
             if max(end, 0 if end >= 0 else len(self._buffer)) > HEAD_BYTES_MAX:
                 raise RemoteProtocolError(
                     f"the head of an HTTP response is longer than {HEAD_BYTES_MAX} bytes"
@@ -135,6 +138,7 @@ class ResponseParser:
                 return False
             head = bytes(self._buffer[:end])
             del self._buffer[: end + 4]
+            self._searched = 0
             version, status, headers = _parse_head_text(head)
             if status >= 200:
                 break

@@ -144,8 +144,11 @@ class Following(Generic[V]):
 
     def write(self, piece: bytes) -> None:
         """See `Sink`."""
+        # No event ends before this place: a long one in many pieces is looked through once.
+        begin = max(0, len(self._buffer) - 1)
         self._buffer += piece
-        while (end := self._buffer.find(b"\n\n")) >= 0:
+        while (end := self._buffer.find(b"\n\n", begin)) >= 0:
+            begin = 0
             block = bytes(self._buffer[:end])
             del self._buffer[: end + 2]
             if self.lost is None:

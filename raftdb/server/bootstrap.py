@@ -60,8 +60,9 @@ from raftdb.server.security import Security
 from raftdb.server.shutdown import Closing, Shutdown
 from raftdb.server.space import SpaceWatch
 from raftdb.server.start import begin_start, impaired_network, load_replica
+from raftdb.server.taking_in import TakingIn
 from raftdb.server.threads import check_threads
-from raftdb.transport import LocalIdentity
+from raftdb.transport import JoinServer, LocalIdentity
 from storage import DataFolder, Identity, LmdbLogStore, LmdbStateStore
 
 logger = logging.getLogger("raftdb.server")
@@ -103,7 +104,7 @@ def run_node(settings: Settings) -> int:
             # seldom the only one.
             for address in settings.listens.values():
                 check_listen(address)
-            identity = make_folder(folder, settings)
+            identity = make_folder(folder, settings, security)
         log = stack.enter_context(closing(folder.open_log()))
         state = stack.enter_context(closing(folder.open_state()))
         runner = stack.enter_context(asyncio.Runner(loop_factory=_loop_factory()))
@@ -111,12 +112,12 @@ def run_node(settings: Settings) -> int:
     return 0
 
 
-def make_folder(folder: DataFolder, settings: Settings) -> Identity:
+def make_folder(folder: DataFolder, settings: Settings, security: Security) -> Identity:
     """Make a new folder, that of a first member or of one that joins."""
     logger.info("the data folder is new, and begins empty", extra={"fields": {"data": settings.data}})
     if settings.join is None:
         return create_folder(folder, settings)
-    return create_joining_folder(folder, settings, find_cluster(settings))
+    return create_joining_folder(folder, settings, find_cluster(settings, security.proof))
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
@@ -246,7 +247,8 @@ class _Node:
         )
         background.start(keeper.run(), name="address keeper")
         background.start(self._security.reloading.run(), name="files that are read again")
-        background.start(Registrar(settings, view, address.http, on_fatal=fail).run(), name="registrar")
+        registrar = Registrar(settings, view, address.http, proof=self._security.proof, on_fatal=fail)
+        background.start(registrar.run(), name="registrar")
 
     def _introduction(self) -> LocalIdentity:
         """How this start of the node introduces itself to peers."""
@@ -309,8 +311,9 @@ class _Node:
             charts=charts.since,
         )
         measured.watches = api.watching.hub
+        joining = JoinServer(self._security.proof, TakingIn(node, self._identity.cluster_id).answer)
         server = HttpServer(
-            {**api.routes(), **self._network.routes},
+            {**api.routes(), **self._network.routes, **joining.routes},
             lean=api.lean_routes(),
             memory=self._memory,
             host_names=self._host_names,

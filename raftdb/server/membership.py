@@ -1,5 +1,8 @@
 """How a new node joins a running cluster: it asks to be added.
 
+With a secret of the cluster it proves that it knows it, and believes only who does the same (`_Proved`); without one it
+asks as a client does (`_AsClient`).
+
 A new folder gets the id of the running cluster, and nothing else: without a configuration it neither votes nor stands
 for election, and learns everything from the leader, which dials it. It asks to be added only once it listens, for the
 leader adds it as a learner at once and makes it a voter when it has caught up.
@@ -13,12 +16,13 @@ from typing import Any
 
 import aiohttp
 
+from raftdb.client.addresses import learnt_endpoint
 from raftdb.client.sync_client import Client
 from raftdb.endpoint import Endpoint
-from raftdb.errors import Fatal, RaftdbError, required
+from raftdb.errors import Fatal, RaftdbError, RemoteProtocolError, Unavailable, required
 from raftdb.node.view import NodeView
 from raftdb.server.config import EXIT_CONFIGURATION, Settings
-from raftdb.transport import new_session, short_reason
+from raftdb.transport import PeerProof, ask_to_join, new_session, short_reason
 
 logger = logging.getLogger("raftdb.server")
 
@@ -33,21 +37,45 @@ FINAL = frozenset({"conflict", "not_found", "bad_request", "forbidden", "method_
 """Codes of refusals that asking again does not change."""
 
 
-def find_cluster(settings: Settings) -> str:
+def find_cluster(settings: Settings, proof: PeerProof) -> str:
     """The id of the running cluster at `settings.join`; asks until one of its nodes answers. Blocks."""
-    nodes = [str(node) for node in required(settings.join, "node to ask")]
+    nodes = required(settings.join, "node to ask")
     pause_s, last_why = PAUSE_MIN_S, ""
-    with Client(nodes, unreachable_timeout_ms=0.0) as client:
-        while True:
+    while True:
+        try:
+            return _proved_cluster_id(nodes, proof) if proof.is_offered else _cluster_id(nodes)
+        except RaftdbError as error:
+            if error.message != last_why:
+                details = {"asked": ",".join(map(str, nodes)), "why": error.message}
+                logger.warning("the cluster to join does not answer", extra={"fields": details})
+            last_why = error.message
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+
+def _cluster_id(nodes: Sequence[Endpoint]) -> str:
+    """What one of these nodes says that its cluster is. Raises RaftdbError."""
+    with Client(list(map(str, nodes)), unreachable_timeout_ms=0.0) as client:
+        return client.status().cluster_id
+
+
+def _proved_cluster_id(nodes: Sequence[Endpoint], proof: PeerProof) -> str:
+    """The same of one that proves that it knows the secret. Raises RaftdbError."""
+
+    async def ask() -> str:
+        why: RaftdbError | None = None
+        for node in nodes:
             try:
-                return client.status().cluster_id
-            except RaftdbError as error:
-                if error.message != last_why:
-                    details = {"asked": ",".join(nodes), "why": error.message}
-                    logger.warning("the cluster to join does not answer", extra={"fields": details})
-                last_why = error.message
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, PAUSE_MAX_S)
+                async with new_session(total_s=ASK_TIMEOUT_S_MIN) as session:
+                    _, answer = await ask_to_join(session, node, proof, None)
+                return str(answer.get("cluster_id", ""))
+            except RemoteProtocolError as error:
+                why = error
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                why = Unavailable("unreachable", f"{node}: {short_reason(error)}")
+        raise required(why, "reason")
+
+    return asyncio.run(ask())
 
 
 class JoinRefused(Exception):
@@ -62,12 +90,19 @@ class JoinRefused(Exception):
 class Registrar:
     """Asks the cluster to add this node. `run` is its one task, which ends when that is done.
 
-    `http` is where others reach this node.
+    `http` is where others reach this node, and `proof` how it proves itself.
     """
 
     def __init__(
-        self, settings: Settings, view: NodeView, http: Endpoint, *, on_fatal: Callable[[Fatal], None]
+        self,
+        settings: Settings,
+        view: NodeView,
+        http: Endpoint,
+        *,
+        proof: PeerProof,
+        on_fatal: Callable[[Fatal], None],
     ) -> None:
+        self._proof = proof
         self._settings = settings
         self._view = view
         self._http = http
@@ -104,6 +139,8 @@ class Registrar:
                         async with asyncio.timeout(timeout_s):
                             if await ask(session, target):
                                 return
+                    except RemoteProtocolError as error:
+                        why = f"{target}: {error.message}"
                     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                         why = f"{target}: {short_reason(error)}"
                         if isinstance(error, TimeoutError):
@@ -127,11 +164,12 @@ class Registrar:
     async def _join(self, session: aiohttp.ClientSession, target: Endpoint) -> bool:
         """Ask to be added, unless this node is a member already."""
         own = self._view.id
-        found = await _call(session, "GET", target, "/v1/members")
+        cluster = _Proved(target, self._proof) if self._proof.is_offered else _AsClient(session, target)
+        found = await cluster.members()
         known = next((one for one in found.get("members", ()) if one.get("id") == own), None)
         if known is None:
-            body = {"id": own, "http": str(self._http), **self._settings.advertised_redis.named()}
-            answer = await _call(session, "POST", target, "/v1/members", body)
+            facts = {"id": own, "http": str(self._http), **self._settings.advertised_redis.named()}
+            answer = await cluster.add(facts)
             logger.info("taken in by the cluster", extra={"fields": {"index": answer.get("index")}})
         elif known.get("http") != str(self._http):
             raise JoinRefused(
@@ -141,19 +179,63 @@ class Registrar:
         return True
 
 
-async def _call(
-    session: aiohttp.ClientSession, method: str, target: Endpoint, path: str, body: object = None
-) -> Mapping[str, Any]:
-    """One request, redirects followed. Raises `JoinRefused`, OSError for a refusal that may pass, aiohttp's errors."""
-    async with session.request(method, target.url(path), json=body) as response:
-        content = await response.json(content_type=None)
-        if not isinstance(content, dict):
-            raise ValueError(f"{target} does not answer as a raftdb node")
-        if response.status < 300:
-            return content
-        error = content.get("error")
-        if not isinstance(error, dict):
-            raise ValueError(f"{target} answered HTTP status {response.status}")
-        if error.get("code") in FINAL:
-            raise JoinRefused(str(error.get("message")), error.get("hint"))
-        raise OSError(str(error.get("message")))
+class _AsClient:
+    """The cluster as a client asks it at one of its nodes. Redirects are followed. Raises `JoinRefused`, OSError for a
+    refusal that may pass, aiohttp's errors."""
+
+    def __init__(self, session: aiohttp.ClientSession, target: Endpoint) -> None:
+        self._session = session
+        self._target = target
+
+    async def members(self) -> Mapping[str, Any]:
+        """The members as the leader knows them."""
+        return await self._call("GET")
+
+    async def add(self, facts: Mapping[str, object]) -> Mapping[str, Any]:
+        """Have a node with these facts added."""
+        return await self._call("POST", facts)
+
+    async def _call(self, method: str, body: Mapping[str, object] | None = None) -> Mapping[str, Any]:
+        async with self._session.request(method, self._target.url("/v1/members"), json=body) as response:
+            return _checked(self._target, response.status, await response.json(content_type=None))
+
+
+class _Proved:
+    """The cluster as one asks it that knows its secret, by members that prove that they know it, too. Raises the same,
+    and RemoteProtocolError."""
+
+    def __init__(self, target: Endpoint, proof: PeerProof) -> None:
+        self._target = target
+        self._proof = proof
+
+    async def members(self) -> Mapping[str, Any]:
+        """The members as the leader knows them, or as the node does that was asked if it knows no leader."""
+        status, answer = await self._ask(None)
+        leader = learnt_endpoint(answer.get("leader"))
+        if leader is not None and leader != self._target:
+            self._target = leader
+            status, answer = await self._ask(None)
+        return _checked(self._target, status, answer)
+
+    async def add(self, facts: Mapping[str, object]) -> Mapping[str, Any]:
+        """Have a node with these facts added."""
+        return _checked(self._target, *await self._ask(facts))
+
+    async def _ask(self, facts: Mapping[str, object] | None) -> tuple[int, Mapping[str, Any]]:
+        # A proof is of one connection.
+        async with new_session(total_s=ASK_TIMEOUT_S_MAX) as session:
+            return await ask_to_join(session, self._target, self._proof, facts)
+
+
+def _checked(target: Endpoint, status: int, content: object) -> Mapping[str, Any]:
+    """The content of an answer. Raises `JoinRefused`, OSError for a refusal that may pass, ValueError."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{target} does not answer as a raftdb node")
+    if status < 300:
+        return content
+    error = content.get("error")
+    if not isinstance(error, dict):
+        raise ValueError(f"{target} answered HTTP status {status}")
+    if error.get("code") in FINAL:
+        raise JoinRefused(str(error.get("message")), error.get("hint"))
+    raise OSError(str(error.get("message")))

@@ -35,6 +35,7 @@ not promise that they arrive. Raft repairs losses, so a link sends nothing twice
   on it, too.
 * **Snapshots are fetched beside the links** (`snapshot_client.py`, `snapshot_server.py`), range by range over HTTP on
   the same address, so that no heartbeat waits for them; a download that was interrupted goes on where it stopped.
+* **Who joins proves itself** (`joining.py`), if the cluster has a secret, and believes only who does so, too.
 * **Requests are passed on beside the links** (`forward_client.py`, `forward_server.py`): what clients ask of a node
   that does not lead goes to the leader over a connection of its own, so no heartbeat waits for it.
 * **A medium lies between** (`medium.py`): the network as it is, or, where fault injection was asked for, one that
@@ -57,6 +58,7 @@ from raftdb.transport.forward_client import ForwardEvents, ForwardLink
 from raftdb.transport.forward_server import ForwardServer, ForwardStream
 from raftdb.transport.handshake import CheckPeer, Introduction, LocalIdentity, Recollection
 from raftdb.transport.impaired import ImpairedMedium
+from raftdb.transport.joining import JoinAnswer, JoinServer, ask_to_join
 from raftdb.transport.link import LinkStatistics
 from raftdb.transport.medium import THE_NETWORK, Medium
 from raftdb.transport.peer_client import PeerLinks
@@ -79,6 +81,8 @@ __all__ = [
     "ForwardStream",
     "ImpairedMedium",
     "Introduction",
+    "JoinAnswer",
+    "JoinServer",
     "LinkStatistics",
     "LocalIdentity",
     "Medium",
@@ -90,6 +94,7 @@ __all__ = [
     "Secrets",
     "SnapshotClient",
     "SnapshotServer",
+    "ask_to_join",
     "new_session",
     "short_reason",
 ]

@@ -62,6 +62,16 @@ class PeerProof:
         """Whether every peer has to prove itself."""
         return None not in self._secrets
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a secret by which others may prove themselves."""
+        return self._secrets != (None,)
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether this node proves itself where it dials."""
+        return self._secrets[0] is not None
+
     def change(self, secrets: Secrets) -> None:
         """Use these secrets from now on. Connections that were proved by one that is no longer accepted end."""
         self._secrets = secrets

@@ -24,6 +24,7 @@ HEAD_BYTES_MAX = 16 * 1024
 
 _SWITCHING = ("HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", f"Upgrade: {PROTOCOL}")
 _NONCE_LINE = re.compile(rb"\r\n" + NONCE_HEADER.encode() + rb": ([0-9a-f]{1,128})\r\n", re.IGNORECASE)
+_HEAD_END = b"\r\n\r\n"
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3}) [^\r\n]*\r\n")
 
 
@@ -131,12 +132,15 @@ class _Answer(asyncio.Protocol):
         return bytes(self._head.partition(b"\r\n\r\n")[2])
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of the answer."""
+        """Take a part of the answer. What was looked at before is not looked at again."""
+        begin = max(0, len(self._head) - len(_HEAD_END) + 1)
         self._head += data
-        match = _STATUS_LINE.match(self._head)
+        if self.status.done():
+            return
         is_long = len(self._head) > HEAD_BYTES_MAX
-        if not self.status.done() and (b"\r\n\r\n" in self._head or is_long):
-            self.status.set_result(int(match[1]) if match is not None and not is_long else 0)
+        if is_long or self._head.find(_HEAD_END, begin) >= 0:
+            match = None if is_long else _STATUS_LINE.match(self._head)
+            self.status.set_result(0 if match is None else int(match[1]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that no more will come."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import NewCluster
 from tests.e2e.load import load_on
+from tests.e2e.members import ask, member, wait_voter
 from tests.e2e.waiting import wait_for
 
 ONE, TWO, OTHER = "first secret " * 3, "second secret " * 3, "of another cluster " * 2
@@ -30,6 +31,33 @@ def change_secret(cluster: Cluster, *lines: str) -> None:
             f"{node.name} to read its secret again",
         )
     cluster.wait_serving()
+
+
+def test_a_node_with_the_secret_joins_and_a_stranger_is_not_taken_in(new_cluster: NewCluster) -> None:
+    """It does not even get a folder; nor does an entry that a client makes for it bring it anything."""
+    cluster = new_cluster(1)
+    (first,) = cluster
+    friend, stranger = cluster.new_node("n2"), cluster.new_node("n3")
+    for node, secret in ((first, ONE), (friend, ONE), (stranger, OTHER)):
+        node.environment["RAFTDB_CLUSTER_SECRET_FILE"] = str(write_secret(node.data, secret))
+    cluster.start()
+    cluster.wait_agreed()
+    friend.start()
+    wait_voter(cluster, friend)
+    stranger.start()
+    wait_for(lambda: "does not prove that it knows" in stranger.log_text(), "the stranger to believe nobody")
+    wait_for(
+        lambda: any("a peer without proof was refused" in node.log_text() for node in cluster),
+        "a member to refuse the stranger",
+    )
+    assert member(cluster, "n3") is None
+    assert ask(cluster, "POST", "/v1/members", {"id": "n3", "http": stranger.address}).status in (200, 202)
+    wait_for(
+        lambda: (member(cluster, "n3") or {}).get("problem"), "the leader to find that it does not answer"
+    )
+    assert not (member(cluster, "n3") or {})["voter"]
+    cluster.wait_serving()
+    assert stranger.try_status() is None
 
 
 def test_a_cluster_comes_to_its_secret_and_to_the_next_one_under_load(new_cluster: NewCluster) -> None:

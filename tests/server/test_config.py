@@ -15,6 +15,7 @@ from raftdb.server import bootstrap
 from raftdb.server.config import BadSetting, Settings, load
 from raftdb.server.folder import open_folder
 from raftdb.server.restore import restore
+from raftdb.server.security import Security
 from raftdb.server.start import SEED_LIMIT, impaired_network
 from tests.addresses import at
 
@@ -141,7 +142,7 @@ def test_the_folder_is_named_by_its_whole_path(tmp_path: Path, monkeypatch: pyte
 def test_a_new_folder_is_called_new(tmp_path: Path, log_records: list[logging.LogRecord]) -> None:
     settings = Settings(data=tmp_path / "data")
     with open_folder(settings) as folder:
-        bootstrap.make_folder(folder, settings)
+        bootstrap.make_folder(folder, settings, Security(settings))
     said = [(record.getMessage(), getattr(record, "fields", None)) for record in log_records]
     assert ("the data folder is new, and begins empty", {"data": tmp_path / "data"}) in said
 

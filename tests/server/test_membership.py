@@ -18,6 +18,7 @@ from raftdb.route import Permission, Route
 from raftdb.server import membership
 from raftdb.server.config import Settings
 from raftdb.server.membership import Registrar
+from raftdb.transport import PeerProof
 from tests.addresses import at
 from tests.frontend.support import StubNode, running
 from tests.node.views import view_of
@@ -47,6 +48,7 @@ class World:
             settings,
             view_of(SimpleNamespace(state=self.core)),
             http,
+            proof=PeerProof(),
             on_fatal=self.fatal.append,
         )
 
