@@ -31,6 +31,8 @@ ELSEWHERE = {
     "raftdb/frontend/http_stream.py": 1,
     # The next look for those who watch the node; an error is logged, and there are no watchers without it.
     "raftdb/frontend/http_events.py": 1,
+    # A password of a Redis client, whose reply comes whatever happens.
+    "raftdb/frontend/redis/logging_in.py": 1,
     # The patience with a Redis client that does not read its replies; it is over with the connection.
     "raftdb/frontend/redis/unread.py": 1,
 }

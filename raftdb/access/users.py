@@ -88,12 +88,16 @@ class Users:
         if not self.revision and self._awaits_first:
             raise Unavailable("busy", "this node knows of no user yet", hint="try again in a moment")
 
+    def is_admin(self, user: bytes) -> bool:
+        """Return whether a user is an administrator. Raises Unavailable."""
+        rights = self.rights(user)
+        return rights is not None and rights.is_admin
+
     def check_admin(self, user: bytes | None) -> None:
         """Raise `RequestRefused` unless the user is an administrator, or nobody has to be a user."""
         if not self.serves_everybody:
             user = self.required(user)
-            rights = self.rights(user)
-            if rights is None or not rights.is_admin:
+            if not self.is_admin(user):
                 raise _forbidden(user, "is no administrator")
 
     def check_needs(self, user: bytes | None, *needs: Need) -> None:

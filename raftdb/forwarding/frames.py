@@ -49,6 +49,7 @@ from raftdb.machine.reply import KeyRecord, Page, Result
 from raftdb.machine.revisions import ReadRevisions
 from raftdb.machine.scanning import ReadPage
 from raftdb.machine.service import Command, Query
+from raftdb.machine.users.service import ReadUsers
 from raftdb.node.held import Waits
 from raftdb.node.turn import Answer
 from raftdb.wire import cbor
@@ -95,12 +96,13 @@ _OPERATION, _QUERY, _WAIT, _LEFT, _WAIT_END = range(5)
 
 _OF_USER = 0
 """Stands where the number of a query is, before the user."""
-_QUERIES: dict[int, type[Query]] = {1: ReadPage, 2: DrawKey, 3: ReadRevisions}
+_QUERIES: dict[int, type[Query]] = {1: ReadPage, 2: DrawKey, 3: ReadRevisions, 4: ReadUsers}
 _QUERY_NUMBERS = {query: number for number, query in _QUERIES.items()}
 _QUERY_TYPES: dict[type[Query], tuple[type, ...]] = {
     ReadPage: (bytes, bytes, int, bool),
     DrawKey: (bytes,),
     ReadRevisions: (list,),
+    ReadUsers: (),
 }
 
 

@@ -349,6 +349,8 @@ class _Node:
             command_limits=self._command_limits(),
             memory=self._memory,
             requests=self._measured.doors["redis"],
+            users=self._access.users,
+            logins=self._access.logins,
             wrap=self._wrap(),
         )
         if settings.redis is not None:

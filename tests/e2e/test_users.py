@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
-from tests.e2e.cluster import Cluster, Node
+from tests.e2e.cluster import Cluster, Node, free_ports
 from tests.e2e.credentials import ADMIN, WITH_ADMIN, basic, bearer
 from tests.e2e.raw_http import NotSent, Response
 from tests.e2e.waiting import wait_for
@@ -20,7 +21,7 @@ PASSWORD = "battery-staple"
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("users"), ["n1", "n2", "n3"])
     for node in cluster:
-        node.environment = dict(WITH_ADMIN)
+        node.environment = {**WITH_ADMIN, "RAFTDB_REDIS": f"127.0.0.1:{free_ports(1)[0]}"}
         node.headers = ADMIN
     try:
         yield cluster.start()
@@ -78,6 +79,23 @@ def test_what_is_taken_away_is_gone_everywhere_at_once(cluster: Cluster) -> None
     assert run(leader, "get", "k", by=budi) == 401
     for follower in cluster.others(leader):
         wait_for(partial(is_stranger, follower, budi), "the follower to know it")
+
+
+def test_redis_clients_log_in_at_any_node(cluster: Cluster) -> None:
+    leader = cluster.wait_agreed()
+    secret = make_user(leader, "citra", "write keys citra/")["Authorization"].removeprefix("Bearer ")
+    for node in cluster:
+        wait_for(partial(is_user, node, bearer(secret)), "the user everywhere")
+        host, _, port = node.environment["RAFTDB_REDIS"].rpartition(":")
+        for user, password in (("citra", PASSWORD), (None, secret)):
+            with redis.Redis(host, int(port), username=user, password=password) as client:
+                assert client.acl_whoami() == "citra"
+                assert client.set("citra/k", node.name)
+                assert client.get("citra/k") == node.name.encode()
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    client.set("k", "v")
+        with redis.Redis(host, int(port)) as client, pytest.raises(redis.exceptions.AuthenticationError):
+            client.ping()
 
 
 def test_the_settings_mean_nothing_once_there_are_users(cluster: Cluster) -> None:

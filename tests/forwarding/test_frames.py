@@ -39,6 +39,7 @@ from raftdb.machine.service import Command, Query
 from raftdb.machine.services import QUERIES
 from raftdb.machine.sessions import RegisterSession
 from raftdb.machine.strings import Get, Set
+from raftdb.machine.users.service import ReadUsers
 from raftdb.node.held import payload_of
 from raftdb.node.turn import Answer
 from raftdb.wire import cbor
@@ -53,6 +54,7 @@ OPERATIONS: list[ClientOperation | Query] = [
     ReadPage(b"a", b"b", 7, False),
     DrawKey(b"lots"),
     ReadRevisions((b"a", b"b")),
+    ReadUsers(),
 ]
 RECORD = KeyRecord(b"k", None, 5, 1000, 10)
 OUTCOMES: list[Outcome] = [
@@ -121,7 +123,7 @@ def test_every_query_that_redis_commands_make_can_be_passed_on() -> None:
     """The others are asked by HTTP, or by the node for itself."""
     left_out = QUERIES.keys() - {type(operation) for operation in OPERATIONS}
     names = {"ReadRecord", "ReadStored", "ReadQueueLevels", "ReadLockLevels"}
-    names |= {"ReadUsers", "ReadRoles", "ReadTokens"}
+    names |= {"ReadRoles", "ReadTokens"}
     assert {query.__name__ for query in left_out} == names
     for query in left_out:
         with pytest.raises(LocalProtocolError):

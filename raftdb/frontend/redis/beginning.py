@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from raftdb.errors import required
 from raftdb.frontend.redis.client_state import ClientState
 from raftdb.frontend.redis.errors import CommandRefused
+from raftdb.frontend.redis.logging_in import check_user
 from raftdb.frontend.redis.replying import moved
 from raftdb.frontend.redis.rows import Arguments, Row
 from raftdb.frontend.redis.table import find, keys_of
@@ -27,6 +28,7 @@ def begin(
     """The `Call` or `WaitingCall` of a request, or its reply if it needs no node. `may_be_large`: it may exceed the
     limits of the node."""
     try:
+        check_user(server, client, row)
         return _begun(server, client, row, arguments, may_be_large=may_be_large)
     except CommandRefused as refused:
         return refused.error
@@ -35,6 +37,11 @@ def begin(
 def queue(server: "RedisServer", client: ClientState, row: Row, arguments: Arguments) -> object:
     """Keep a request for EXEC; returns the reply. If another node has its keys, the transaction has failed, as in a
     Redis cluster: its clients try all of it again there."""
+    try:
+        check_user(server, client, row)
+    except CommandRefused as refused:
+        client.fail_transaction()
+        return refused.error
     address = server.address_of(server.node.other_leader()) if row.keys[0] else None
     if address is not None:
         client.fail_transaction()

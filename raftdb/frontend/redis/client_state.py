@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from raftdb.access.logins import Logins
 from raftdb.frontend.redis.cursors import Cursors
 from raftdb.frontend.redis.watching import Watched
 
@@ -18,6 +19,14 @@ class Facts(Protocol):
     """The cursors of SCAN."""
     instance: str
     """A name of this listener that no other has, nor the same node after its next start."""
+
+    logins: Logins | None
+    """What finds users; None where there are none."""
+
+    @property
+    def asks_for_users(self) -> bool:
+        """Whether clients have to be users."""
+        ...
 
     @property
     def clients(self) -> Iterable["ClientState"]:
@@ -83,6 +92,11 @@ class ClientState:
     def __post_init__(self) -> None:
         """Note the time of the connection's begin."""
         self.begun = self.last_used = self.now()
+
+    @property
+    def host(self) -> str:
+        """The address that it comes from, without the port."""
+        return self.address.rpartition(":")[0]
 
     @property
     def owner(self) -> bytes:

@@ -35,6 +35,7 @@ from raftdb.frontend.redis.bounds import (
 )
 from raftdb.frontend.redis.client_state import ClientState, shown_address
 from raftdb.frontend.redis.errors import CommandRefused, error_of
+from raftdb.frontend.redis.logging_in import LoginCall, LoginReply, begin_login
 from raftdb.frontend.redis.replying import (
     LoggedReadReply,
     ReadyReply,
@@ -68,7 +69,7 @@ class RedisConnection(asyncio.Protocol):
         self.requests, self.began_s = server.requests, 0.0
         self._reader = RequestReader()
         self._inbox: deque[Arguments] = deque()
-        self._replies: deque[Reply | ReadyReply] = deque()
+        self._replies: deque[Reply | ReadyReply | LoginReply] = deque()
         self._reads_out = 0
         self._writes_out = 0
         self._waits_for_all = False
@@ -296,6 +297,9 @@ class RedisConnection(asyncio.Protocol):
                 self._wait(row, arguments, begun)
                 return True
             begun = (begun.command, begun.reply_of)
+        if isinstance(begun, LoginCall):
+            self._replies.append(begin_login(self._server, self, begun))
+            return True
         if type(begun) is tuple:
             return self._submit(row, named, begun)
         return self._put(begun)

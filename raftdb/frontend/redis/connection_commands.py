@@ -7,15 +7,10 @@ from typing import Any
 from raftdb.frontend.redis.arguments import integer
 from raftdb.frontend.redis.client_state import NAME_BYTES_MAX, ClientState, mode_of
 from raftdb.frontend.redis.errors import SYNTAX, CommandRefused, text_of, wrong_arity
+from raftdb.frontend.redis.logging_in import log_in
 from raftdb.frontend.redis.rows import LOCAL, SESSION, Arguments, Row, only_subcommands, run_here
 from raftdb.frontend.redis.versions import REDIS_VERSION
-from raftdb.wire.resp_replies import Verbatim
-
-NO_PASSWORD = (
-    "ERR AUTH <password> called without any password configured for the default user. "
-    "Are you sure your configuration is correct?"
-)
-WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
+from raftdb.wire.resp_replies import Error, Verbatim
 
 
 def _ping(client: ClientState, given: Arguments) -> object:
@@ -45,20 +40,15 @@ def _reset(client: ClientState, given: Arguments) -> object:
 
 
 def _auth(client: ClientState, given: Arguments) -> object:
-    """Accept any password of the one user, who has none yet, as Redis does for a user without one."""
-    if len(given) > 3:
-        raise CommandRefused(SYNTAX)
-    if len(given) == 2:
-        raise CommandRefused(NO_PASSWORD)
-    if given[1] != b"default":
-        raise CommandRefused(WRONG_PASSWORD)
-    return "OK"
+    """`AUTH token`, or `AUTH user password-or-token`."""
+    return log_in(client, given, lambda: "OK")
 
 
 def _hello(client: ClientState, given: Arguments) -> object:
     """`HELLO [version [AUTH user password] [SETNAME name]]`."""
     version = client.version
     name: bytes | None = None
+    login: Arguments | None = None
     if len(given) > 1:
         if not given[1].isdigit() or len(given[1]) > 18:
             raise CommandRefused("ERR Protocol version is not an integer or out of range")
@@ -69,13 +59,20 @@ def _hello(client: ClientState, given: Arguments) -> object:
     while place < len(given):
         word, left = given[place].upper(), len(given) - place - 1
         if word == b"AUTH" and left >= 2:
-            _auth(client, given[place : place + 3])
+            login = given[place : place + 3]
             place += 3
         elif word == b"SETNAME" and left >= 1:
             name = _checked_name(given[place + 1], "ERR Client names")
             place += 2
         else:
             raise CommandRefused(f"ERR Syntax error in HELLO option '{text_of(given[place])}'")
+    finish = partial(_introduced, client, version, name)
+    if login is not None:
+        return log_in(client, login, finish)
+    return NO_HELLO if client.user is None and client.facts.asks_for_users else finish()
+
+
+def _introduced(client: ClientState, version: int, name: bytes | None) -> object:
     if name is not None:
         client.name = name
     client.version = version
@@ -127,7 +124,7 @@ def _described(client: ClientState) -> str:
         "db": 0,
         "multi": queued,
         "cmd": client.last_command,
-        "user": "default",
+        "user": text_of(client.user or b"default"),
         "resp": client.version,
         "lib-name": text_of(client.library_name),
         "lib-ver": text_of(client.library_version),
@@ -245,6 +242,12 @@ _client = partial(run_here, "connection")
 
 
 _FLAGS = ("noscript", "loading", "stale")
+_ADMIN = ("admin", *_FLAGS)
+_NO_AUTH = (*SESSION, "no_auth")
+NO_HELLO = Error(
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> "
+    "option can be used to authenticate the client and select the RESP protocol version at the same time"
+)
 
 CLIENT: tuple[Row, ...] = (
     _client(
@@ -268,9 +271,9 @@ CLIENT: tuple[Row, ...] = (
         "What is known of this connection",
         lambda client, given: Verbatim(_described(client)),
     ),
-    _client("client|kill", -3, _FLAGS, "2.4.0", "End connections", _kill),
-    _client("client|list", -2, _FLAGS, "2.4.0", "All connections of this node", _list),
-    _client("client|unblock", -3, _FLAGS, "5.0.0", "Let a blocked connection wait no longer", _unblock),
+    _client("client|kill", -3, _ADMIN, "2.4.0", "End connections", _kill),
+    _client("client|list", -2, _ADMIN, "2.4.0", "All connections of this node", _list),
+    _client("client|unblock", -3, _ADMIN, "5.0.0", "Let a blocked connection wait no longer", _unblock),
     _client("client|no-evict", 3, _FLAGS, "7.0.0", "Accepted, and changes nothing", _switch(b"ON", b"OFF")),
     _client("client|no-touch", 3, _FLAGS, "7.2.0", "Accepted, and changes nothing", _switch(b"ON", b"OFF")),
     _client("client|reply", 3, _FLAGS, "3.2.0", "Only ON is supported", _switch(b"ON")),
@@ -296,10 +299,10 @@ CONNECTION: tuple[Row, ...] = (
     _row("ping", -1, ("fast",), "1.0.0", "A sign of life of this node", _ping),
     _row("echo", 2, LOCAL, "1.0.0", "What was said", _echo),
     _row("select", 2, LOCAL, "1.0.0", "There is one database, 0", _select),
-    _row("quit", -1, SESSION, "1.0.0", "End this connection", _quit, is_immediate=True),
-    _row("reset", 1, SESSION, "6.2.0", "Be as a new connection is", _reset, is_immediate=True, **_ALONE),
-    _row("hello", -1, SESSION, "6.0.0", "Choose the version of the protocol", _hello, **_ALONE),
-    _row("auth", -2, SESSION, "1.0.0", "Nobody has a password so far", _auth),
+    _row("quit", -1, _NO_AUTH, "1.0.0", "End this connection", _quit, is_immediate=True),
+    _row("reset", 1, _NO_AUTH, "6.2.0", "Be as a new connection is", _reset, is_immediate=True, **_ALONE),
+    _row("hello", -1, _NO_AUTH, "6.0.0", "Choose the version of the protocol", _hello, **_ALONE),
+    _row("auth", -2, _NO_AUTH, "1.0.0", "Whose connection it is", _auth, **_ALONE),
     _row("client", -2, (), "2.4.0", "About connections", only_subcommands, subcommands=CLIENT),
 )
 """The rows of the table."""

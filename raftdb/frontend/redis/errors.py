@@ -59,6 +59,8 @@ _PREFIXES = {
     "no_quorum": "CLUSTERDOWN",
     "not_leader": "CLUSTERDOWN",
     "outcome_unknown": "UNKNOWNOUTCOME",
+    "unauthenticated": "NOAUTH",
+    "forbidden": "NOPERM",
 }
 """The first word of errors that clients handle; all others begin with ERR."""
 

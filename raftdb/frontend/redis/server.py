@@ -14,8 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from raftdb.access.logins import Logins
+from raftdb.access.users import Users
 from raftdb.endpoint import Endpoint
-from raftdb.errors import LeaderHint
+from raftdb.errors import LeaderHint, Unavailable
 from raftdb.frontend.accepting import Acceptor
 from raftdb.frontend.impaired_clients import Wrap, as_it_is
 from raftdb.frontend.redis.client_state import ClientState
@@ -109,7 +111,8 @@ class RedisServer:
 
     `for_clusters`: it serves clients of Redis clusters, which are sent to the leader's port of this kind. They find the
     node of a key by its slot; reads without a key, like DBSIZE, they send to any node, and expect an answer there. So
-    these are executed by `wide_reader`. `requests` counts those that the node executes.
+    these are executed by `wide_reader`. `users` and `logins` find and judge users (None: there are none). `requests`
+    counts those that the node executes.
     """
 
     def __init__(
@@ -122,9 +125,15 @@ class RedisServer:
         for_clusters: bool = False,
         wide_reader: RedisNode | None = None,
         requests: RequestTallies | None = None,
+        users: Users | None = None,
+        logins: Logins | None = None,
         wrap: Wrap = as_it_is,
     ) -> None:
         self._wrap = wrap
+        self._users = users
+        self.logins = logins
+        self.asks_for_users = users is not None
+        """Whether clients have to be users, as of this turn; what it is now the node sees to."""
         self.node = node
         self.wide_reader = wide_reader or node
         self.requests = requests or RequestTallies()
@@ -216,6 +225,7 @@ class RedisServer:
         """Have `_turn` run at the end of this turn of the loop, because requests are begun in it."""
         if not self._turn_is_due:
             self._schedule()
+            self.look_for_users()
 
     def may_begin(self, connection: RedisConnection) -> bool:
         """Whether the connection may begin one more request now; else it waits in line."""
@@ -282,6 +292,10 @@ class RedisServer:
             "timeout": "0",
         }
 
+    def is_admin(self, user: bytes) -> bool:
+        """Whether a user is an administrator."""
+        return self._users is not None and self._users.is_admin(user)
+
     def status(self) -> Mapping[str, Any]:
         """See `Facts`."""
         return self.node.status()
@@ -297,6 +311,14 @@ class RedisServer:
             "evicted_clients": self.evicted,
         }
 
+    def look_for_users(self) -> None:
+        """See whether clients have to be users."""
+        if self._users is not None:
+            try:
+                self.asks_for_users = not self._users.serves_everybody
+            except Unavailable:
+                self.asks_for_users = True
+
     def _schedule(self) -> None:
         if not self._turn_is_due:
             self._turn_is_due = True
@@ -305,6 +327,7 @@ class RedisServer:
     def _turn(self) -> None:
         """Write the ready replies, and go on with connections that wait in line."""
         self._turn_is_due = False
+        self.look_for_users()
         now_s = asyncio.get_running_loop().time()
         if self.left < BEGUN_PER_TURN_MAX:
             self._begun += BEGUN_PER_TURN_MAX - self.left

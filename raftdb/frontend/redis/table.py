@@ -15,6 +15,7 @@ from raftdb.frontend.redis.errors import (
 )
 from raftdb.frontend.redis.introspection import INTROSPECTION
 from raftdb.frontend.redis.keys import KEYS
+from raftdb.frontend.redis.logging_in import ACL
 from raftdb.frontend.redis.objects import OBJECTS
 from raftdb.frontend.redis.rows import Arguments, Row
 from raftdb.frontend.redis.scanning import SCANNING
@@ -186,6 +187,7 @@ COMMANDS: dict[str, Row] = {
         *SERVICES,
         *TRANSACTIONS,
         *CONNECTION,
+        *ACL,
         *INTROSPECTION,
         *CLUSTER,
         _row("", -1, "How commands are called", _all_infos),

@@ -1,0 +1,192 @@
+"""Users at the Redis port: who is let in, by which words, and what others are told."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from raftdb.access import logins as logins_module
+from raftdb.access.logins import Logins
+from raftdb.access.tokens import digest_secret
+from raftdb.frontend.redis.server import RedisServer
+from raftdb.machine.machine import Machine
+from raftdb.machine.operations import UserOperation, asked_of
+from raftdb.machine.reply import Result
+from raftdb.machine.service import Query
+from raftdb.machine.services import READS
+from raftdb.machine.users.service import PutRole, PutToken, RemoveUser
+from raftdb.node.effects import OnAnswer
+from raftdb.node.turn import Answer
+from tests.access.test_access import PASSWORD, Here
+from tests.frontend.redis_support import Client, MachineNode, request
+
+NOAUTH = b"-NOAUTH Authentication required.\r\n"
+WRONGPASS = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+NIL = b"$-1\r\n"
+TOKEN, ROOT_TOKEN = "raftdb_of-ana", "raftdb_of-root"
+
+
+class UsersNode(MachineNode):
+    """A node with the users of `Here`: `root`, an administrator, and `ana`, who may read keys that begin with `a`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.here = Here()
+        self.database = self.here
+        self.users = self.here.users()
+        self.here.change(PutToken(b"root", b"t", digest_secret(ROOT_TOKEN.encode()), 0))
+        self.here.change(PutToken(b"ana", b"t", digest_secret(TOKEN.encode()), 0))
+
+    def submit(self, operation: Any, on_answer: OnAnswer, *, user: bytes | None = None) -> None:
+        super().submit(cast(Any, self.users.admitted(operation, user)), on_answer)
+
+    def read(self, operation: Any, on_answer: OnAnswer, *, stale: bool, user: bytes | None = None) -> None:
+        self.submit(operation, on_answer, user=user)
+
+    def answer_to(self, operation: Any) -> Any:
+        assert isinstance(operation, UserOperation)
+        if isinstance(asked_of(operation), Query) or type(asked_of(operation)) in READS:
+            reply: Any = Machine().read(operation, self.here.layer)
+        else:
+            reply = self.here.applied(operation).reply
+        return Answer(reply.value, self.here.index, 1, reply.revision) if isinstance(reply, Result) else reply
+
+
+@pytest.fixture
+def node() -> UsersNode:
+    return UsersNode()
+
+
+@pytest.fixture
+def server(node: UsersNode) -> RedisServer:
+    return RedisServer(node, users=node.users, logins=Logins(node.users))
+
+
+@pytest.fixture
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are checked a turn of the loop later, without a slow digest."""
+
+    async def later(work: Callable[..., bool], *arguments: Any) -> bool:
+        await asyncio.sleep(0)
+        return work(*arguments)
+
+    monkeypatch.setattr(logins_module, "fits", lambda password, digest: password == PASSWORD)
+    monkeypatch.setattr(asyncio, "to_thread", later)
+
+
+async def said(client: Client, *words: str) -> bytes:
+    """The reply to one command."""
+    client.send(request(*words))
+    return await client.receive(1)
+
+
+async def test_who_has_not_said_who_it_is_may_say_that_only(server: RedisServer) -> None:
+    client = Client(server)
+    for words in (
+        ["PING"],
+        ["GET", "a"],
+        ["INFO"],
+        ["COMMAND"],
+        ["MULTI"],
+        ["CLIENT", "ID"],
+        ["ACL", "WHOAMI"],
+    ):
+        assert await said(client, *words) == NOAUTH, words
+    assert (await said(client, "HELLO", "3")).startswith(b"-NOAUTH HELLO must be called")
+    assert (await said(client, "HELLO")).startswith(b"-NOAUTH HELLO must be called")
+    assert await said(client, "RESET") == b"+RESET\r\n"
+    assert await said(client, "AUTH", "nonsense") == WRONGPASS
+    assert await said(client, "AUTH", "default", "nonsense") == WRONGPASS
+    assert await said(client, "AUTH", "default", TOKEN) == b"+OK\r\n"
+    assert await said(client, "RESET") == b"+RESET\r\n"
+    assert await said(client, "AUTH", TOKEN) == b"+OK\r\n"
+    assert await said(client, "ACL", "WHOAMI") == b"$3\r\nana\r\n"
+    assert await said(client, "GET", "a") == NIL
+    assert await said(client, "RESET") == b"+RESET\r\n"
+    assert await said(client, "GET", "a") == NOAUTH
+
+
+@pytest.mark.usefixtures("quick_passwords")
+async def test_a_password_is_checked_before_what_follows(server: RedisServer) -> None:
+    client = Client(server)
+    client.send(
+        request("AUTH", "ana", "wrong-one"), request("GET", "a"), request("AUTH", "ana", PASSWORD.decode())
+    )
+    client.send(request("GET", "a"), request("ACL", "WHOAMI"))
+    replies = await client.receive(5)
+    assert replies == WRONGPASS + NOAUTH + b"+OK\r\n" + NIL + b"$3\r\nana\r\n"
+
+
+@pytest.mark.usefixtures("quick_passwords")
+async def test_hello_says_who_it_is_too(server: RedisServer) -> None:
+    client = Client(server)
+    assert await said(client, "HELLO", "3", "AUTH", "ana", "wrong-one") == WRONGPASS
+    reply = await said(client, "HELLO", "3", "AUTH", "ana", PASSWORD.decode(), "SETNAME", "me")
+    assert reply.startswith(b"%7\r\n$6\r\nserver")
+    assert await said(client, "CLIENT", "GETNAME") == b"$2\r\nme\r\n"
+    assert b"user=ana" in await said(client, "CLIENT", "INFO")
+    other = Client(server)
+    assert (await said(other, "HELLO", "2", "AUTH", "ana", TOKEN)).startswith(b"*14\r\n")
+    assert await said(other, "AUTH", "root", TOKEN) == WRONGPASS, "a token of another user"
+
+
+async def test_a_user_may_what_its_grants_say(server: RedisServer, node: UsersNode) -> None:
+    client = Client(server)
+    assert await said(client, "AUTH", TOKEN) == b"+OK\r\n"
+    for words in (["SET", "a", "v"], ["GET", "b"], ["FLUSHALL"], ["DBSIZE"], ["KEYS", "*"], ["ACL", "LIST"]):
+        assert (await said(client, *words)).startswith(b"-NOPERM"), words
+    for words in (
+        ["CONFIG", "GET", "*"],
+        ["CLIENT", "LIST"],
+        ["CLIENT", "KILL", "ID", "1"],
+        ["ACL", "USERS"],
+    ):
+        assert await said(client, *words) == b"-NOPERM this command is for administrators\r\n", words
+    assert await said(client, "KEYS", "a*") == b"*0\r\n"
+    assert await said(client, "MULTI") == b"+OK\r\n"
+    assert await said(client, "GET", "b") == b"+QUEUED\r\n"
+    assert (await said(client, "EXEC")).startswith(b"-NOPERM")
+    node.here.change(PutRole(b"r", (b"write keys ",)))
+    assert await said(client, "SET", "b", "v") == b"+OK\r\n", "without another login"
+    node.here.change(RemoveUser(b"ana"))
+    assert (await said(client, "GET", "a")).startswith(b"-NOPERM the user ana does not exist any more")
+
+
+async def test_a_transaction_with_what_is_for_administrators_fails(server: RedisServer) -> None:
+    client = Client(server)
+    assert await said(client, "AUTH", TOKEN) == b"+OK\r\n"
+    assert await said(client, "MULTI") == b"+OK\r\n"
+    assert (await said(client, "CONFIG", "GET", "*")).startswith(b"-NOPERM")
+    assert (await said(client, "EXEC")).startswith(b"-EXECABORT")
+
+
+async def test_administrators_are_told_who_is_there(server: RedisServer) -> None:
+    client = Client(server)
+    assert await said(client, "AUTH", ROOT_TOKEN) == b"+OK\r\n"
+    assert await said(client, "ACL", "USERS") == b"*2\r\n$3\r\nana\r\n$4\r\nroot\r\n"
+    listed = await said(client, "ACL", "LIST")
+    assert b"user ana on has-password role:r" in listed
+    assert b"user root on no-password role:admin" in listed
+    assert (await said(client, "CONFIG", "GET", "port")).startswith(b"*2\r\n")
+    assert (await said(client, "ACL", "SETUSER", "x")).startswith(b"-ERR unknown subcommand")
+
+
+@pytest.mark.usefixtures("quick_passwords")
+async def test_a_client_may_go_while_its_password_is_checked(server: RedisServer) -> None:
+    client = Client(server)
+    client.send(request("AUTH", "ana", PASSWORD.decode()))
+    client.protocol.connection_lost(None)
+    other = Client(server)
+    assert await said(other, "AUTH", "ana", PASSWORD.decode()) == b"+OK\r\n"
+    assert await said(other, "GET", "a") == NIL
+
+
+async def test_without_users_auth_is_as_with_redis() -> None:
+    users = Here(has_users=False).users()
+    client = Client(RedisServer(MachineNode(), users=users, logins=Logins(users)))
+    assert await said(client, "PING") == b"+PONG\r\n"
+    assert (await said(client, "AUTH", "x")).startswith(b"-ERR AUTH <password> called without any password")
+    assert await said(client, "AUTH", "default", "x") == b"+OK\r\n"
+    assert await said(client, "AUTH", "ana", "x") == WRONGPASS
+    assert await said(client, "ACL", "WHOAMI") == b"$7\r\ndefault\r\n"
