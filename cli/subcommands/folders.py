@@ -13,6 +13,7 @@ from cli.subcommands.options import PATH, Command, Options, debug_option, output
 from raftdb.errors import required
 
 if TYPE_CHECKING:
+    from raftdb.server.doctor import Findings
     from raftdb.server.recover import Plan
 
 
@@ -187,22 +188,53 @@ def _show_recovered(plan: "Plan", data: Path, output: Output) -> None:
 
 
 @click.command("doctor", cls=Command)
-@click.argument("path", type=PATH, metavar="DIR|FILE")
+@click.argument("path", type=PATH, metavar="DIR|FILE", required=False)
+@click.option(
+    "--network",
+    is_flag=True,
+    help="Examine instead what a node exposes to whom, by --config, the environment and DIR.",
+)
+@click.option(
+    "--config", metavar="FILE.toml", type=click.Path(), help="The settings of the node, as for serve."
+)
 @output_option
 @debug_option
-@click.pass_obj
-def doctor(options: Options, path: Path) -> int:
+@click.pass_context
+def doctor(context: click.Context, path: Path | None, network: bool, config: str | None) -> int:
     """Examine the data folder of a stopped node, or a backup: what it holds, and every checksum.
+
+    With --network: each address at which the node listens, who reaches it, and what they have to prove.
 
     It changes nothing. The exit code is 0 if everything is sound, 4 if not, and 5 to 8 if the system does not allow the
     examination.
     """
-    from raftdb.server.doctor import diagnose, exit_code_of
+    options: Options = context.obj
+    if network:
+        return _examine_network(options, path, config)
+    if path is None or config is not None:
+        wrong = "--config goes with --network" if path is not None else "missing argument 'DIR|FILE'"
+        raise click.UsageError(wrong, context)
+    from raftdb.server.doctor import diagnose
     from raftdb.server.folder import kind_of
 
     if (kind := kind_of(path)) != "folder":
         _require_file("doctor", path, kind)
-    findings = diagnose(path)
+    return _show_findings(options, str(path), diagnose(path))
+
+
+def _examine_network(options: Options, path: Path | None, config: str | None) -> int:
+    """What a node with these settings exposes."""
+    from raftdb.server.config import load
+    from raftdb.server.network_findings import examine_network
+
+    settings = load({"config": config, "data": path})
+    return _show_findings(options, f"the network of {settings.id}", examine_network(settings))
+
+
+def _show_findings(options: Options, what: str, findings: "Findings") -> int:
+    """The table, and the exit code. Raises `CommandError` if not all is sound."""
+    from raftdb.server.doctor import exit_code_of
+
     sound = all(finding.ok for finding in findings)
     rows = [
         (
@@ -214,7 +246,7 @@ def doctor(options: Options, path: Path) -> int:
         for finding in findings
     ]
     body = {
-        "path": str(path),
+        "path": what,
         "sound": sound,
         "findings": [
             {"name": name, "value": value, "ok": ok, "advice": advice}
@@ -225,8 +257,8 @@ def doctor(options: Options, path: Path) -> int:
     if not sound:
         wrong = ", ".join(finding.name for finding in findings if not finding.ok)
         exit_code = exit_code_of(findings)
-        what = "is not sound, or cannot be examined" if exit_code == EXIT_FOLDER else "cannot be examined"
-        raise CommandError("doctor", f"{path} {what}: {wrong}", exit_code=exit_code)
+        why = "is not sound, or cannot be examined" if exit_code == EXIT_FOLDER else "cannot be examined"
+        raise CommandError("doctor", f"{what} {why}: {wrong}", exit_code=exit_code)
     return EXIT_OK
 
 

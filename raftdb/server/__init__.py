@@ -28,7 +28,7 @@
   of them, and `metrics` puts these together. `figures` are plain numbers for pages, and `charts` samples of them.
 * `restore`, `recover`, `doctor`: a first data folder from a backup, a new cluster from the folder of one remaining
   node, and the examination of a folder; `state_digest`: what a folder holds, as one number to compare. No node runs in
-  these folders meanwhile.
+  these folders meanwhile. `network_findings`: what settings expose to whom.
 
 No other part of raftdb creates its own collaborators: each is handed what it needs, here.
 """
@@ -39,6 +39,7 @@ __all__ = [
     "config",
     "doctor",
     "folder",
+    "network_findings",
     "recover",
     "restore",
     "setting_values",

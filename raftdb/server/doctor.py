@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import TypeAlias
 
 from raftdb.errors import RaftdbError
 from raftdb.machine.layer import KeyValueView
@@ -30,6 +31,9 @@ from storage import (
     finding_of,
 )
 from storage.system_failures import mapped, system_failure
+
+Findings: TypeAlias = Sequence[Finding]
+"""What was examined, in order."""
 
 UNREADABLE_HINT = (
     "if the kernel's log (dmesg) tells of errors of the disk, mend that and examine again; "
@@ -71,7 +75,7 @@ def diagnose(path: Path) -> list[Finding]:
     return findings
 
 
-def exit_code_of(findings: Sequence[Finding]) -> int:
+def exit_code_of(findings: Findings) -> int:
     """0 if all is sound; the code of the reason if only the system prevented the examination; otherwise that of a bad
     folder."""
     wrong = [finding for finding in findings if not finding.ok]
