@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from raftdb.client.async_watching import AsyncWatch
     from raftdb.client.backup import BackupDamaged
     from raftdb.client.comparing import Comparison
+    from raftdb.client.credentials import Credentials
     from raftdb.client.http1 import Sink
     from raftdb.client.leases import LockLost, LockTimeout, SessionLost
     from raftdb.client.model import (
@@ -38,8 +39,12 @@ if TYPE_CHECKING:
         LogPage,
         Member,
         Membership,
+        NewToken,
         NodeStatus,
+        Role,
+        Token,
         TransactionAnswer,
+        User,
         Value,
     )
     from raftdb.client.retrying import transactional
@@ -58,6 +63,7 @@ if TYPE_CHECKING:
         Conflict,
         Deadlock,
         Fenced,
+        Forbidden,
         LeaderHint,
         LocalProtocolError,
         OutcomeUnknown,
@@ -66,6 +72,7 @@ if TYPE_CHECKING:
         RemoteProtocolError,
         RequestRefused,
         SessionExpired,
+        Unauthenticated,
         Unavailable,
     )
 
@@ -105,6 +112,8 @@ __all__ = [
     "SessionExpired",
     "CommandFailed",
     "RequestRefused",
+    "Unauthenticated",
+    "Forbidden",
     "RemoteProtocolError",
     "LocalProtocolError",
     "BackupDamaged",
@@ -120,6 +129,11 @@ __all__ = [
     "LeaderHint",
     "LogPage",
     "LogEntry",
+    "Credentials",
+    "User",
+    "Role",
+    "Token",
+    "NewToken",
     "Sink",
     "Watch",
     "AsyncWatch",
@@ -153,6 +167,7 @@ _MODULES = {
     "LockLost": "raftdb.client.leases",
     "SessionLost": "raftdb.client.leases",
     "BackupDamaged": "raftdb.client.backup",
+    "Credentials": "raftdb.client.credentials",
     "Sink": "raftdb.client.http1",
     "Watch": "raftdb.client.sync_watching",
     "AsyncWatch": "raftdb.client.async_watching",
@@ -169,6 +184,8 @@ _MODULES = {
             "SessionExpired",
             "CommandFailed",
             "RequestRefused",
+            "Unauthenticated",
+            "Forbidden",
             "RemoteProtocolError",
             "LocalProtocolError",
             "Compacted",
@@ -188,6 +205,10 @@ _MODULES = {
             "LogPage",
             "LogEntry",
             "Change",
+            "User",
+            "Role",
+            "Token",
+            "NewToken",
         ),
         "raftdb.client.model",
     ),

@@ -7,8 +7,8 @@
 * `OutcomeUnknown`: the command may have taken effect, or may yet, as after a timeout. It is not an `Unavailable`, so
   that a caller that catches `Unavailable` and tries again executes nothing twice.
 * `ProtocolError`: one side broke a contract. `RequestRefused` is for a client's fault, and nothing was changed;
-  `RemoteProtocolError` is for one of the other side, and its connection is closed; `LocalProtocolError` is for raftdb's
-  own.
+  `Unauthenticated` and `Forbidden` are such. `RemoteProtocolError` is for one of the other side, and its connection is
+  closed; `LocalProtocolError` is for raftdb's own.
 * `Fatal`: the disk failed, an invariant is broken, or the folder belongs to another node. The process stops with
   `exit_code`.
 
@@ -239,6 +239,15 @@ class ProtocolError(RaftdbError):
 class RequestRefused(ProtocolError):
     """A client's request is malformed or over a limit. It was refused before it reached the log, and nothing was
     changed."""
+
+
+class Unauthenticated(RequestRefused):
+    """The cluster serves users alone, and the request is no user's: it has no token and no password, or one that fits
+    nobody, or nobody any more (code `unauthenticated`)."""
+
+
+class Forbidden(RequestRefused):
+    """Whoever sends the request may not do this (code `forbidden`)."""
 
 
 class RemoteProtocolError(ProtocolError):

@@ -286,7 +286,7 @@ def test_every_command_of_the_database_and_of_the_shell_is_documented() -> None:
 def test_every_method_and_error_of_the_python_clients_is_documented() -> None:
     text = section(INTERFACE, 6)
     documented = {name for row in table(text, "method") for name in re.findall(r"`(\w+)\(", row[0])}
-    methods = {name for name in dir(raftdb.Client) if not name.startswith("_")} - {"addresses"}
+    methods = {name for name in dir(raftdb.Client) if not name.startswith("_")} - {"addresses", "credentials"}
     assert documented == methods
     public = {name: getattr(raftdb, name) for name in raftdb.__all__}
     errors = {name for name, kind in public.items() if isinstance(kind, type) and issubclass(kind, Exception)}

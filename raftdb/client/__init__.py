@@ -12,13 +12,14 @@ The blocking and the asynchronous client share a core without I/O:
 
 * `given`, `comparing`, `addresses`: arguments of callers as bytes, conditions and addresses, or a `TypeError`; and the
   form in which results come back.
+* `credentials`: who the client is, and the line of a request that says so.
 * `protocol`, `answers`, `refusals`, `json_body`, `model`: the HTTP interface as values: a `Request` to send, and a
   typed answer or error from the response.
-* `routing`: which node to ask next, and when to stop. It has no sockets and no clock: it is told the time and what
-  happened, and returns the next step.
+* `routing`: which node to ask next, and when to stop; `reasons` says why none served. It has no sockets and no clock:
+  it is told the time and what happened, and returns the next step.
 * `session`: the numbers that make a write happen once; `leased`: the session to which keys are bound, which is renewed.
 * `flow`: a call from beginning to end, as a generator of steps: session, then routing.
-* `methods`, `cluster_methods`: the request of each method, and how its answer is read.
+* `methods`, `cluster_methods`, `user_methods`: the request of each method, and how its answer is read.
 * `buffer`, `transaction`, `retrying`: the reads and writes of a transaction, its state, and when it is tried again.
 * `leases`, `keeping`, `fences`, `schedules`, `service_methods`: until when something is held, what is renewed when, the
   fences of writes, the times of `every`, and the requests about locks and queues.
@@ -31,6 +32,7 @@ The two halves above the core differ in `await`, and in little else. So only the
 * `async_sharing`: the flows of all calls of a client. Their steps are computed one at a time, and carried out side by
   side.
 * `async_client`: the client itself; `async_commands`: its methods, each of which is one line.
+* `async_users`: its methods about users. `async_transacting`: how a transaction begins, and is tried again.
 * `async_transaction`: a transaction, which reads at once and writes when it is committed.
 * `async_backup`: a backup into a file, which is verified before it takes its name (`backup`).
 * `async_services`: locks (`async_locks`), queues (`async_queues`, `async_jobs`), elections (`async_elections`) and
@@ -76,6 +78,7 @@ __all__ = [
     "async_watching",
     "backup",
     "comparing",
+    "credentials",
     "dialing",
     "async_elections",
     "async_jobs",

@@ -25,6 +25,9 @@ def parse_addresses(text: str) -> tuple[Endpoint, ...]:
 
 
 def _parse_address(part: str) -> Endpoint:
+    if "@" in part:  # what stands before it may be a secret, and is not repeated
+        message = "an address has no user and no password before it"
+        raise RequestRefused("bad_request", message, hint="they are arguments of their own, as is a token")
     try:
         return parse_endpoint(part)
     except BadAddress as error:

@@ -1,23 +1,25 @@
 """The clients. A `flow` decides each step of a call, and `async_sharing` and `sync_sharing` have it carried out."""
 
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from copy import copy
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
-from raftdb.client import cluster_methods, retrying
+from raftdb.client import cluster_methods
 from raftdb.client.addresses import DEFAULT_ADDRESSES, addresses_of, parse_url
 from raftdb.client.async_commands import AsyncClientCommands
-from raftdb.client.async_io import CONCURRENCY_MAX, sleep
+from raftdb.client.async_io import CONCURRENCY_MAX
 from raftdb.client.async_services import AsyncClientServices
 from raftdb.client.async_sharing import AsyncSharedCalls
 from raftdb.client.async_tasks import teller
-from raftdb.client.async_transaction import AsyncTransaction
+from raftdb.client.async_transacting import AsyncClientTransactions
+from raftdb.client.async_users import AsyncClientUsers
+from raftdb.client.credentials import Credentials, credentials_of
 from raftdb.client.dialing import now_ms
 from raftdb.client.fences import Fence, fenced
 from raftdb.client.flow import Caller, CallLimits, Method
@@ -25,24 +27,23 @@ from raftdb.client.given import Form, Lifetime, V, as_bytes, as_text, duration, 
 from raftdb.client.http1 import Sink
 from raftdb.client.leases import SESSION_TTL_S
 from raftdb.client.model import Json, NodeStatus
-from raftdb.client.retrying import Attempts
 from raftdb.client.routing import Router
 from raftdb.client.session import Sessions
-from raftdb.errors import Conflict, RaftdbError
+from raftdb.errors import RaftdbError
 
 if TYPE_CHECKING:
     from raftdb.client.async_holding import AsyncHolding
-    from raftdb.client.async_jobs import AsyncJob
 
 DEFAULT_TIMEOUT_MS = 8_000
 """Longest time of one call, retries included. Nodes give a request up after 5 s by default, so that the caller gets
 their error, which says more than the client's."""
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 
-class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
+class AsyncClient(
+    AsyncClientCommands[V], AsyncClientTransactions[V], AsyncClientUsers, AsyncClientServices[V]
+):
     """A client of one cluster. `Client` is for ordinary, blocking Python, `AsyncClient` for the tasks of one event
     loop; the rest is the same.
 
@@ -65,6 +66,10 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
     cluster has ended it, `on_session_lost` is called: on a thread of its own, or on the event loop. The next write that
     binds a key raises `SessionLost`, once, and writes nothing: then all keys are to be bound again.
 
+    `token`, or `user` and `password`: who this client is to a cluster that has users. They are sent with every request,
+    to the addresses given and to those that nodes name as their members', and are read from no environment and no file.
+    `credentials`: those of another client, which both share. Without TLS, whoever is on the way can read them.
+
     Every method takes a `timeout_ms` of its own, which replaces the client's. Without it `snapshot` and `backup`, which
     take the leader long, may take ten minutes once the leader is found.
 
@@ -79,8 +84,9 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
     Every method raises `RaftdbError`: `Unavailable` if the cluster cannot answer now, and the call surely was not
     executed; `OutcomeUnknown` if a write may have been executed or may yet be; `CommandFailed` if the command ran and
     failed, with `Conflict` for a revision that has changed; `SessionExpired` if the cluster no longer knows whether it
-    executed a write; `RequestRefused` if the request is malformed or over a limit; `RemoteProtocolError` if the server
-    is not a raftdb node.
+    executed a write; `RequestRefused` if the request is malformed or over a limit, with `Unauthenticated` if the
+    cluster does not know who asks and `Forbidden` if that user may not; `RemoteProtocolError` if the server is not a
+    raftdb node.
     """
 
     @overload
@@ -96,6 +102,10 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
         session_ttl: Lifetime = ...,
         on_session_lost: Callable[[], object] | None = ...,
         random: Random | None = ...,
+        token: str | None = ...,
+        user: str | None = ...,
+        password: str | None = ...,
+        credentials: Credentials | None = ...,
     ) -> None: ...
 
     @overload
@@ -111,6 +121,10 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
         session_ttl: Lifetime = ...,
         on_session_lost: Callable[[], object] | None = ...,
         random: Random | None = ...,
+        token: str | None = ...,
+        user: str | None = ...,
+        password: str | None = ...,
+        credentials: Credentials | None = ...,
     ) -> None: ...
 
     def __init__(
@@ -125,7 +139,12 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
         session_ttl: Lifetime = SESSION_TTL_S,
         on_session_lost: Callable[[], object] | None = None,
         random: Random | None = None,
+        token: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
+        self._credentials = credentials_of(credentials, token=token, user=user, password=password)
         self._addresses = addresses_of(addresses)
         self._has_sessions = sessions
         self._form = cast(Form[V], as_text if decode else as_bytes)
@@ -152,6 +171,7 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
             sessions=Sessions() if self._has_sessions else None,
             clock=now_ms,
             random=self._random,
+            credentials=self._credentials,
         )
         return AsyncSharedCalls(
             caller,
@@ -160,21 +180,33 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
 
     @overload
     @classmethod
-    def from_url(cls, url: str, *, decode: Literal[False] = ...) -> "AsyncClient[bytes]": ...
+    def from_url(
+        cls, url: str, *, decode: Literal[False] = ..., credentials: Credentials | None = ...
+    ) -> "AsyncClient[bytes]": ...
 
     @overload
     @classmethod
-    def from_url(cls, url: str, *, decode: Literal[True]) -> "AsyncClient[str]": ...
+    def from_url(
+        cls, url: str, *, decode: Literal[True], credentials: Credentials | None = ...
+    ) -> "AsyncClient[str]": ...
 
     @classmethod
-    def from_url(cls, url: str, *, decode: bool = False) -> "AsyncClient[Any]":
+    def from_url(
+        cls, url: str, *, decode: bool = False, credentials: Credentials | None = None
+    ) -> "AsyncClient[Any]":
         """The client of a URL, such as `raftdb://HOST:PORT,HOST:PORT/?timeout_ms=500&sessions=false`.
 
         The query may have `timeout_ms`, `unreachable_timeout_ms` and `sessions`. `http://` instead of `raftdb://` works
-        as well, and so does no scheme. Raises `RequestRefused` for any other URL.
+        as well, and so does no scheme. A URL has no secrets: `credentials` have them. Raises `RequestRefused` for any
+        other URL.
         """
         addresses, options = parse_url(url)
-        return cast("AsyncClient[Any]", cls(addresses, decode=decode, **options))  # type: ignore[call-overload]
+        return cast("AsyncClient[Any]", cls(addresses, decode=decode, credentials=credentials, **options))  # type: ignore[call-overload]
+
+    @property
+    def credentials(self) -> Credentials:
+        """Who this client is to the cluster. What is replaced there holds from the next request on."""
+        return self._credentials
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {','.join(self.addresses)}>"
@@ -183,72 +215,6 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
     def addresses(self) -> tuple[str, ...]:
         """The addresses that this client was given, in order."""
         return tuple(map(str, self._addresses))
-
-    def transaction(
-        self, *, job: "AsyncJob[Any] | None" = None, timeout_ms: float | None = None
-    ) -> AsyncTransaction[V]:
-        """A transaction, which reads at once and writes when it is committed (see `raftdb.client.transaction`).
-        `timeout_ms` is the longest time of each of its calls.
-
-        With `job` its commit is also the end of that job: both happen, or neither. If the job was lost, the commit
-        raises `Fenced`, and nothing is written.
-        """
-        return AsyncTransaction(self, self._form, partial(self._run, timeout_ms=timeout_ms), job)
-
-    @overload
-    def transactional(
-        self, function: Callable[Concatenate[AsyncTransaction[V], P], Awaitable[T]], /
-    ) -> Callable[P, Coroutine[Any, Any, T]]: ...
-
-    @overload
-    def transactional(
-        self, function: None = None, /, *, max_attempts: int = ..., timeout_ms: float = ...
-    ) -> Callable[
-        [Callable[Concatenate[AsyncTransaction[V], P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]
-    ]: ...
-
-    def transactional(
-        self,
-        function: Callable[..., Any] | None = None,
-        /,
-        *,
-        max_attempts: int = retrying.ATTEMPTS_MAX,
-        timeout_ms: float = retrying.TIMEOUT_MS,
-    ) -> Callable[..., Any]:
-        """Decorate a function whose first argument is a transaction, so that each call of it is one transaction.
-
-        The transaction is committed when the function returns. After a conflict the function is called again with a new
-        one, up to `max_attempts` times in all and for `timeout_ms`, before `Conflict` is raised. So other effects of
-        the function may happen several times. If the function raises an exception, its writes are discarded and the
-        exception is passed on, except if its reads turn out not to be of one moment: then it is called again.
-        """
-        decorate = partial(self._repeated, max_attempts=max_attempts, timeout_ms=timeout_ms)
-        return decorate if function is None else decorate(function)
-
-    def _repeated(
-        self,
-        function: Callable[Concatenate[AsyncTransaction[V], P], Awaitable[T]],
-        *,
-        max_attempts: int,
-        timeout_ms: float,
-    ) -> Callable[P, Coroutine[Any, Any, T]]:
-        @wraps(function)
-        async def run(*args: P.args, **kwargs: P.kwargs) -> T:
-            attempts = Attempts(
-                max_attempts=max_attempts, timeout_ms=timeout_ms, now_ms=now_ms(), random=self._random
-            )
-            while True:
-                transaction = AsyncTransaction(self, self._form, partial(self._run_within, attempts))
-                try:
-                    async with transaction, transaction.judging_exceptions():
-                        return await function(transaction, *args, **kwargs)
-                except Conflict as conflict:
-                    pause_ms = attempts.pause_ms(now_ms()) if transaction.lost_by(conflict) else None
-                    if pause_ms is None:
-                        raise
-                await sleep(pause_ms)
-
-        return run
 
     async def status(self, address: str | None = None, *, timeout_ms: float | None = None) -> NodeStatus:
         """The status of the node at `address` (HOST:PORT), or of the first node that answers.
@@ -346,9 +312,6 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
             limits,  # async only
         )
 
-    async def _run_within(self, attempts: Attempts, method: Method[T]) -> T:
-        return await self._run(method, min(self._timeout_ms, attempts.call_timeout_ms(now_ms())))
-
     def _fenced_by(self, fence: Fence) -> "AsyncClient[V]":
         """This client, with all its writes fenced by a lock as well. Both have the same session and connections."""
         self._own_calls()
@@ -368,8 +331,14 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
             from raftdb.client.async_holding import AsyncHolding
             from raftdb.client.renewing import ClientRenewer
 
-            make = partial(AsyncClient, self.addresses, unreachable_timeout_ms=self._unreachable_timeout_ms)
-            holding = self._holding = AsyncHolding(make, partial(ClientRenewer, self.addresses))
+            make = partial(
+                AsyncClient,
+                self.addresses,
+                unreachable_timeout_ms=self._unreachable_timeout_ms,
+                credentials=self._credentials,
+            )
+            renewer = partial(ClientRenewer, self.addresses, self._credentials)
+            holding = self._holding = AsyncHolding(make, renewer)
         return holding
 
     def _lease_sessions(self) -> Sessions:

@@ -58,7 +58,9 @@ class AsyncConnections:
         `STREAM_IDLE_MS`; exceptions of the sink are passed on.
         """
         attempt, sent = step.attempt, step.request
-        request = encode_request(sent.method, sent.target, host=str(attempt.address), body=sent.body)
+        request = encode_request(
+            sent.method, sent.target, host=str(attempt.address), body=sent.body, headers=step.headers
+        )
         closed = self._closed
         connection = self._take(attempt.address)
         if connection is None:

@@ -11,12 +11,13 @@ expired and the write surely was not executed in it, the flow goes on in a new s
 A request that may wait at the leader is sent with what is left of its wait, which comes on top of the timeout.
 """
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from typing import Generic, TypeAlias, TypeVar
 
 from raftdb.client.addresses import parse_addresses
+from raftdb.client.credentials import Credentials
 from raftdb.client.http1 import AnswerLost, NotSent, Response, Sink
 from raftdb.client.protocol import (
     STATUS_REQUEST,
@@ -54,11 +55,13 @@ class Method(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A step: send `request` as `attempt` says. The outcome is the `Response`, or the reason why there is none."""
+    """A step: send `request` as `attempt` says, with `headers`, which may have a secret, as further lines of its head.
+    The outcome is the `Response`, or the reason why there is none."""
 
     attempt: Attempt
     request: Request
     sink: Sink | None
+    headers: Sequence[str] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +97,20 @@ class CallLimits:
 class Caller:
     """The state of a client between calls: the router and, unless `sessions` is None, the session.
 
-    `clock` is the monotonic clock of all deadlines, in milliseconds; `random` is the source of jitter.
+    `clock` is the monotonic clock of all deadlines, in milliseconds; `random` is the source of jitter. `credentials`
+    are sent with every request.
     """
 
     def __init__(
-        self, router: Router, *, sessions: Sessions | None, clock: Callable[[], float], random: Random
+        self,
+        router: Router,
+        *,
+        sessions: Sessions | None,
+        clock: Callable[[], float],
+        random: Random,
+        credentials: Credentials | None = None,
     ) -> None:
+        self._credentials = credentials or Credentials()
         self.router = router
         self._sessions = sessions
         self._turn_sessions = Sessions()
@@ -156,7 +167,8 @@ class Caller:
                 continue
             ends_ms = self._clock() + max(CLOSE_TIMEOUT_MS, 2 * self.router.pace.answer_ms)
             attempt = Attempt(leader, False, connect_by_ms=ends_ms, answer_by_ms=ends_ms)
-            yield Exchange(attempt, close_request(session.id), None)
+            headers = () if self.router.is_stranger(leader) else self._credentials.headers
+            yield Exchange(attempt, close_request(session.id), None, headers)
 
     def abandon(self) -> None:
         """Renew no session any more."""
@@ -233,7 +245,8 @@ class Caller:
                 continue
             began_ms = self._clock()
             sent = STATUS_REQUEST if step.probe else request.held(call.held_ms(began_ms))
-            outcome = yield Exchange(step, sent, None if step.probe else sink)
+            headers = () if call.is_stranger(step.address) else self._credentials.headers
+            outcome = yield Exchange(step, sent, None if step.probe else sink, headers)
             if isinstance(outcome, NotSent | AnswerLost):
                 call.failed(step, str(outcome), sent=isinstance(outcome, AnswerLost))
                 continue

@@ -188,3 +188,42 @@ class LogPage:
     commit_index: int
     entries: tuple[LogEntry, ...]
     body: Json = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A user, with its roles and the names of its tokens. Without `has_password` only tokens let it in."""
+
+    name: str
+    roles: tuple[str, ...]
+    tokens: tuple[str, ...]
+    has_password: bool
+    body: Json = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """A role with its grants, such as `b"write keys app/"`."""
+
+    name: str
+    grants: tuple[bytes, ...]
+    body: Json = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A token of a user, by its name. The times are those of the cluster clock; without `ends_ms` it has no end."""
+
+    name: str
+    made_ms: int
+    ends_ms: int | None
+    body: Json = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewToken:
+    """A token that was just made. `secret` is what its bearer sends, and is told here alone."""
+
+    secret: str = field(repr=False)
+    ends_ms: int | None
+    body: Json = field(default_factory=dict, repr=False, compare=False)

@@ -10,11 +10,13 @@ from raftdb.client.model import Json
 from raftdb.endpoint import Endpoint, read_redis_addresses
 from raftdb.errors import (
     CODES,
+    Forbidden,
     LeaderHint,
     OutcomeUnknown,
     RaftdbError,
     RemoteProtocolError,
     RequestRefused,
+    Unauthenticated,
     Unavailable,
     failure_of,
 )
@@ -39,6 +41,8 @@ _FOREIGN_CODES = {
     429: "busy",
 }
 """The codes of statuses without raftdb's JSON, as a proxy sends them. The request was not executed."""
+_REFUSALS = {"unauthenticated": Unauthenticated, "forbidden": Forbidden}
+"""The types of refusals that have one of their own."""
 LOCATION_CHARACTERS_SHOWN = 100
 _REFUSED_STATUSES = frozenset({400, 401, 403, 405, 413, 415, 431})
 
@@ -81,7 +85,7 @@ def _typed_error(code: str, message: str, hint: str | None, body: Json) -> Raftd
         leader = leader_in(cast(Json, body["error"]).get("leader"))
         return Unavailable(code, message, hint=hint, leader=leader)
     if code in CODES and CODES[code].status in _REFUSED_STATUSES:
-        return RequestRefused(code, message, hint=hint)
+        return _REFUSALS.get(code, RequestRefused)(code, message, hint=hint)
     return RaftdbError(code, message, hint=hint)
 
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from raftdb.client.credentials import Credentials
 from raftdb.client.keeping import Batch, Keeping, Kept
 from raftdb.client.leases import now_ms
 from raftdb.client.service_methods import renewal
@@ -141,10 +142,10 @@ def send(renewer: Renewer, batch: Batch) -> None:
 class ClientRenewer:
     """Sends renewals by a blocking client of its own. They need no session: twice does no harm."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
+    def __init__(self, addresses: Sequence[str], credentials: Credentials) -> None:
         from raftdb.client.sync_client import Client
 
-        self._client = Client(addresses, sessions=False)
+        self._client = Client(addresses, sessions=False, credentials=credentials)
 
     def renew(self, batch: Batch, timeout_ms: float) -> int:
         """See `Renewer`."""

@@ -17,9 +17,19 @@ from random import Random
 from raftdb.client.http1 import Response
 from raftdb.client.pace import ANSWERS_WAITED, NODE_MS_MAX, NODE_MS_MIN, Pace
 from raftdb.client.protocol import Kind
+from raftdb.client.reasons import Reasons
 from raftdb.client.refusals import error_of, leader_of_error, leader_of_status, leads_by_status
 from raftdb.endpoint import Endpoint
-from raftdb.errors import CommandFailed, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
+from raftdb.errors import (
+    CODES,
+    CommandFailed,
+    Forbidden,
+    OutcomeUnknown,
+    RaftdbError,
+    RequestRefused,
+    Unauthenticated,
+    Unavailable,
+)
 
 ATTEMPT_MS_MIN = 500
 """A request that may be repeated waits for one node for at least this time, a third of the time left, or some times the
@@ -62,6 +72,8 @@ class Pause:
 
 
 _SECONDS_DIGITS_MAX = 9
+STRANGERS_MAX = 100
+"""Most addresses that were named by redirects alone and are followed."""
 
 
 class Router:
@@ -72,6 +84,7 @@ class Router:
             raise RequestRefused("bad_request", "no node address given")
         self.addresses = tuple(dict.fromkeys(addresses))
         self.leader: Endpoint | None = None
+        self._strangers: set[Endpoint] = set()
         self.pace = Pace()
         self.random = random or Random()
 
@@ -79,6 +92,21 @@ class Router:
         """The nodes to ask, in order: the leader first, even if it is none of the addresses given."""
         first = [] if self.leader is None else [self.leader]
         return [*first, *(address for address in self.addresses if address != self.leader)]
+
+    def note_named(self, address: Endpoint, *, by_node: bool) -> bool:
+        """Note that `address` is said to be the leader's, by a node, or else by a redirect alone, which may be one of a
+        server in between. Returns False if it is not to be followed."""
+        if by_node:
+            self._strangers.discard(address)
+        elif address not in self.addresses and address not in self._strangers:
+            if len(self._strangers) >= STRANGERS_MAX:
+                return False
+            self._strangers.add(address)
+        return True
+
+    def is_stranger(self, address: Endpoint) -> bool:
+        """Whether nobody has said that this is an address of the cluster, so that it gets no credentials."""
+        return address in self._strangers
 
     def forget(self, address: Endpoint) -> None:
         """Do not begin the next sweep with `address` as the leader, because it did not act as one."""
@@ -121,9 +149,9 @@ class Call:
         self._sweeps = 0
         self._pause_ms_min = 0.0  # from the last Retry-After
         self._reached = False  # a node answered, or at least took a request, in this call
-        self._reasons: dict[Endpoint, str] = {}  # address -> why it did not serve the call, the latest reason
-        self._named_by: dict[Endpoint, Endpoint] = {}  # address of a leader that a node named -> that node
+        self._reasons = Reasons(router.addresses)
         self._refusal: RaftdbError | None = None  # the latest refusal
+        self._unknown_user: Unauthenticated | None = None
         self._may_have_happened = False
         self._start_sweep()
 
@@ -194,7 +222,9 @@ class Call:
 
     def _end_sweep(self, now_ms: float) -> Pause:
         """Pause, and begin a new sweep. Raises `Unavailable` or `OutcomeUnknown` if there is no time or no leave for
-        one."""
+        one, and `Unauthenticated` if another one would be of no use."""
+        if self._unknown_user is not None:
+            raise self._unknown_user
         is_late = self._unreachable_at_ms is not None and now_ms >= self._unreachable_at_ms
         if not self._is_repeated or (is_late and not self._reached):
             raise self._given_up()
@@ -214,7 +244,7 @@ class Call:
         """
         self._router.forget(attempt.address)
         self._router.pace.was_silent(attempt.address)
-        self._reasons[attempt.address] = self._reason_of(attempt.address, reason)
+        self._reasons.failed(attempt.address, reason)
         self._reached = self._reached or sent
         if sent and not attempt.probe and self._kind in SENT_ONCE:
             raise OutcomeUnknown(
@@ -230,7 +260,7 @@ class Call:
         """Take an answer. Returns the response if it ends the call, and None if the call goes on. Raises its error if
         that ends the call."""
         self._reached = True
-        if attempt.probe:
+        if attempt.probe and response.status != CODES["unauthenticated"].status:
             self._take_probe(attempt, response)
             return None
         if 200 <= response.status < 300:
@@ -238,11 +268,11 @@ class Call:
                 self._router.leader = attempt.address
             return response
         error = error_of(response)
-        self._reasons[attempt.address] = error.message
+        self._reasons.said(attempt.address, error.message)
         if error.code == "not_leader":
             self._refusal = error
             self._router.forget(attempt.address)
-            self._follow(leader_of_error(response), attempt.address)
+            self._follow(self._redirected(attempt.address, error, response), attempt.address)
         elif error.code in ("no_leader", "no_quorum"):
             self._refusal = error
             self._router.forget(attempt.address)
@@ -255,6 +285,8 @@ class Call:
         elif error.code == "outcome_unknown" and self._kind not in SENT_ONCE:
             self._may_have_happened |= self._kind is Kind.ONCE
             self._refusal = Unavailable("no_quorum", error.message, hint=error.hint)
+        elif isinstance(error, Unauthenticated | Forbidden):
+            self._take_refusal(attempt, error)
         elif self._may_have_happened and not isinstance(error, CommandFailed):
             # A refusal of this attempt, for lack of space for example, says nothing about the earlier one.
             self._refusal = error
@@ -262,12 +294,39 @@ class Call:
             raise error
         return None
 
+    def _take_refusal(self, attempt: Attempt, error: Unauthenticated | Forbidden) -> None:
+        """Raise the error of a request whose user is not known, or may not. A node that lags may not know a new user or
+        token yet, so before that each other node is asked once."""
+        if self._may_have_happened:
+            raise OutcomeUnknown(
+                f"the request was sent and not answered, and refused when it was sent again: {error.message}",
+                hint="it may or may not take effect: read before you repeat it",
+            ) from error
+        if isinstance(error, Forbidden) or attempt.address == self._router.leader or not self._left:
+            raise error
+        self._unknown_user = error
+
+    def is_stranger(self, address: Endpoint) -> bool:
+        """See `Router.is_stranger`."""
+        return self._router.is_stranger(address)
+
+    def _redirected(self, asked: Endpoint, error: RaftdbError, response: Response) -> Endpoint | None:
+        """The leader that a redirect of the server at `asked` names; None if it is not to be followed."""
+        leader = leader_of_error(response)
+        by_node = isinstance(error, Unavailable) and error.leader is not None
+        by_node = by_node and not self.is_stranger(asked)
+        if leader is None or not self._router.note_named(leader, by_node=by_node):
+            return None
+        return leader
+
     def _take_probe(self, attempt: Attempt, response: Response) -> None:
         """Follow a node's status to the leader that it names, which may prove to be wrong. A node that says that it
         leads is asked at the address where it answered, whatever address it has for others."""
         leader = attempt.address if leads_by_status(response) else leader_of_status(response)
         if leader is None:
-            self._reasons[attempt.address] = "knows no leader"
+            self._reasons.said(attempt.address, "knows no leader")
+        else:
+            self._router.note_named(leader, by_node=not self.is_stranger(attempt.address))
         if leader == attempt.address:
             self._asked.discard(leader)
         self._follow(leader, attempt.address)
@@ -278,25 +337,9 @@ class Call:
         self._redirects += 1
         if leader is None or leader in self._asked or self._redirects > REDIRECTS_MAX:
             return
-        self._named_by[leader] = named_by
+        self._reasons.named(leader, named_by)
         self._router.leader = leader
         self._redirect = leader
-
-    def _reason_of(self, address: Endpoint, reason: str) -> str:
-        """Why the node did not serve the call; for an address that was not given, also which node named it."""
-        named_by = self._named_by.get(address)
-        if named_by is None or address in self._router.addresses:
-            return reason
-        return f"{reason} ({named_by} says that the leader is there)"
-
-    def _unreachable_leaders(self) -> list[str]:
-        """The addresses of leaders that nodes named, that were not given to this client, and that did not serve the
-        call."""
-        return [
-            str(address)
-            for address in sorted(self._named_by)
-            if address in self._reasons and address not in self._router.addresses
-        ]
 
     def _note_retry_after(self, response: Response) -> None:
         seconds = response.headers.get("retry-after", "")
@@ -309,12 +352,12 @@ class Call:
         if self._may_have_happened:
             return OutcomeUnknown(
                 f"the request was sent, and no answer to it came in {self._time_in_words()}"
-                f" ({self._reasons_in_words()})",
+                f" ({self._reasons.in_words()})",
                 hint="it may or may not take effect: read before you repeat it",
             )
         nodes = ", ".join(map(str, self._router.addresses))
         if not self._reached or not (self._is_repeated or self._refusal):
-            reasons = sorted(set(self._reasons.values()))
+            reasons = self._reasons.all()
             return Unavailable(
                 "unreachable",
                 f"no node answers at {nodes}" + (f": {'; '.join(reasons)}" if reasons else ""),
@@ -323,16 +366,17 @@ class Call:
         seconds = self._time_in_words()
         if self._refusal is not None and self._refusal.code != "not_leader":
             refusal = self._refusal
-            others = self._reasons_in_words(but=refusal.message)
+            others = self._reasons.in_words(but=refusal.message)
             tried = f"tried for {seconds}; {others}" if others else f"tried for {seconds}"
             return Unavailable(refusal.code, f"{refusal.message} ({tried})", hint=refusal.hint)
-        details = self._reasons_in_words() or nodes
+        details = self._reasons.in_words() or nodes
         if self._kind is Kind.ANY_NODE:
             return Unavailable("unreachable", f"no node answered in {seconds} ({details})")
         hint = "a majority of the nodes must be up and see each other: 'raftdb cluster status'"
-        if self._unreachable_leaders():
+        unreachable = ", ".join(self._reasons.unreachable_leaders())
+        if unreachable:
             hint = (
-                f"if {', '.join(self._unreachable_leaders())} cannot be reached from here, set the node's "
+                f"if {unreachable} cannot be reached from here, set the node's "
                 "`advertise` to an address that can, or give --connect the leader's own"
             )
         return Unavailable("no_leader", f"no leader was found in {seconds} ({details})", hint=hint)
@@ -344,12 +388,3 @@ class Call:
             f", on a slow network: nodes answer after {pace.answer_ms / 1000:.1f} s" if pace.is_slow else ""
         )
         return f"{self._timeout_ms / 1000:g} s{slow}"
-
-    def _reasons_in_words(self, *, but: str = "") -> str:
-        """Why each node did not serve the call, nodes with the same reason together; those with the reason `but` are
-        left out."""
-        nodes_by_reason: dict[str, list[str]] = {}
-        for address, reason in sorted(self._reasons.items()):
-            if reason != but:
-                nodes_by_reason.setdefault(reason, []).append(str(address))
-        return "; ".join(f"{', '.join(nodes)}: {reason}" for reason, nodes in nodes_by_reason.items())

@@ -5,14 +5,15 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from copy import copy
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
-from raftdb.client import cluster_methods, retrying
+from raftdb.client import cluster_methods
 from raftdb.client.addresses import DEFAULT_ADDRESSES, addresses_of, parse_url
+from raftdb.client.credentials import Credentials, credentials_of
 from raftdb.client.dialing import now_ms
 from raftdb.client.fences import Fence, fenced
 from raftdb.client.flow import Caller, CallLimits, Method
@@ -20,30 +21,27 @@ from raftdb.client.given import Form, Lifetime, V, as_bytes, as_text, duration, 
 from raftdb.client.http1 import Sink
 from raftdb.client.leases import SESSION_TTL_S
 from raftdb.client.model import Json, NodeStatus
-from raftdb.client.retrying import Attempts
 from raftdb.client.routing import Router
 from raftdb.client.session import Sessions
 from raftdb.client.sync_commands import ClientCommands
-from raftdb.client.sync_io import sleep
 from raftdb.client.sync_services import ClientServices
 from raftdb.client.sync_sharing import SharedCalls
 from raftdb.client.sync_tasks import teller
-from raftdb.client.sync_transaction import Transaction
-from raftdb.errors import Conflict, RaftdbError
+from raftdb.client.sync_transacting import ClientTransactions
+from raftdb.client.sync_users import ClientUsers
+from raftdb.errors import RaftdbError
 
 if TYPE_CHECKING:
     from raftdb.client.sync_holding import Holding
-    from raftdb.client.sync_jobs import Job
 
 DEFAULT_TIMEOUT_MS = 8_000
 """Longest time of one call, retries included. Nodes give a request up after 5 s by default, so that the caller gets
 their error, which says more than the client's."""
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 
-class Client(ClientCommands[V], ClientServices[V]):
+class Client(ClientCommands[V], ClientTransactions[V], ClientUsers, ClientServices[V]):
     """A client of one cluster. `Client` is for ordinary, blocking Python, `AsyncClient` for the tasks of one event
     loop; the rest is the same.
 
@@ -66,6 +64,10 @@ class Client(ClientCommands[V], ClientServices[V]):
     cluster has ended it, `on_session_lost` is called: on a thread of its own, or on the event loop. The next write that
     binds a key raises `SessionLost`, once, and writes nothing: then all keys are to be bound again.
 
+    `token`, or `user` and `password`: who this client is to a cluster that has users. They are sent with every request,
+    to the addresses given and to those that nodes name as their members', and are read from no environment and no file.
+    `credentials`: those of another client, which both share. Without TLS, whoever is on the way can read them.
+
     Every method takes a `timeout_ms` of its own, which replaces the client's. Without it `snapshot` and `backup`, which
     take the leader long, may take ten minutes once the leader is found.
 
@@ -80,8 +82,9 @@ class Client(ClientCommands[V], ClientServices[V]):
     Every method raises `RaftdbError`: `Unavailable` if the cluster cannot answer now, and the call surely was not
     executed; `OutcomeUnknown` if a write may have been executed or may yet be; `CommandFailed` if the command ran and
     failed, with `Conflict` for a revision that has changed; `SessionExpired` if the cluster no longer knows whether it
-    executed a write; `RequestRefused` if the request is malformed or over a limit; `RemoteProtocolError` if the server
-    is not a raftdb node.
+    executed a write; `RequestRefused` if the request is malformed or over a limit, with `Unauthenticated` if the
+    cluster does not know who asks and `Forbidden` if that user may not; `RemoteProtocolError` if the server is not a
+    raftdb node.
     """
 
     @overload
@@ -96,6 +99,10 @@ class Client(ClientCommands[V], ClientServices[V]):
         session_ttl: Lifetime = ...,
         on_session_lost: Callable[[], object] | None = ...,
         random: Random | None = ...,
+        token: str | None = ...,
+        user: str | None = ...,
+        password: str | None = ...,
+        credentials: Credentials | None = ...,
     ) -> None: ...
 
     @overload
@@ -110,6 +117,10 @@ class Client(ClientCommands[V], ClientServices[V]):
         session_ttl: Lifetime = ...,
         on_session_lost: Callable[[], object] | None = ...,
         random: Random | None = ...,
+        token: str | None = ...,
+        user: str | None = ...,
+        password: str | None = ...,
+        credentials: Credentials | None = ...,
     ) -> None: ...
 
     def __init__(
@@ -123,7 +134,12 @@ class Client(ClientCommands[V], ClientServices[V]):
         session_ttl: Lifetime = SESSION_TTL_S,
         on_session_lost: Callable[[], object] | None = None,
         random: Random | None = None,
+        token: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
+        self._credentials = credentials_of(credentials, token=token, user=user, password=password)
         self._addresses = addresses_of(addresses)
         self._has_sessions = sessions
         self._form = cast(Form[V], as_text if decode else as_bytes)
@@ -149,26 +165,39 @@ class Client(ClientCommands[V], ClientServices[V]):
             sessions=Sessions() if self._has_sessions else None,
             clock=now_ms,
             random=self._random,
+            credentials=self._credentials,
         )
         return SharedCalls(caller)
 
     @overload
     @classmethod
-    def from_url(cls, url: str, *, decode: Literal[False] = ...) -> "Client[bytes]": ...
+    def from_url(
+        cls, url: str, *, decode: Literal[False] = ..., credentials: Credentials | None = ...
+    ) -> "Client[bytes]": ...
 
     @overload
     @classmethod
-    def from_url(cls, url: str, *, decode: Literal[True]) -> "Client[str]": ...
+    def from_url(
+        cls, url: str, *, decode: Literal[True], credentials: Credentials | None = ...
+    ) -> "Client[str]": ...
 
     @classmethod
-    def from_url(cls, url: str, *, decode: bool = False) -> "Client[Any]":
+    def from_url(
+        cls, url: str, *, decode: bool = False, credentials: Credentials | None = None
+    ) -> "Client[Any]":
         """The client of a URL, such as `raftdb://HOST:PORT,HOST:PORT/?timeout_ms=500&sessions=false`.
 
         The query may have `timeout_ms`, `unreachable_timeout_ms` and `sessions`. `http://` instead of `raftdb://` works
-        as well, and so does no scheme. Raises `RequestRefused` for any other URL.
+        as well, and so does no scheme. A URL has no secrets: `credentials` have them. Raises `RequestRefused` for any
+        other URL.
         """
         addresses, options = parse_url(url)
-        return cast("Client[Any]", cls(addresses, decode=decode, **options))  # type: ignore[call-overload]
+        return cast("Client[Any]", cls(addresses, decode=decode, credentials=credentials, **options))  # type: ignore[call-overload]
+
+    @property
+    def credentials(self) -> Credentials:
+        """Who this client is to the cluster. What is replaced there holds from the next request on."""
+        return self._credentials
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {','.join(self.addresses)}>"
@@ -177,64 +206,6 @@ class Client(ClientCommands[V], ClientServices[V]):
     def addresses(self) -> tuple[str, ...]:
         """The addresses that this client was given, in order."""
         return tuple(map(str, self._addresses))
-
-    def transaction(
-        self, *, job: "Job[Any] | None" = None, timeout_ms: float | None = None
-    ) -> Transaction[V]:
-        """A transaction, which reads at once and writes when it is committed (see `raftdb.client.transaction`).
-        `timeout_ms` is the longest time of each of its calls.
-
-        With `job` its commit is also the end of that job: both happen, or neither. If the job was lost, the commit
-        raises `Fenced`, and nothing is written.
-        """
-        return Transaction(self, self._form, partial(self._run, timeout_ms=timeout_ms), job)
-
-    @overload
-    def transactional(self, function: Callable[Concatenate[Transaction[V], P], T], /) -> Callable[P, T]: ...
-
-    @overload
-    def transactional(
-        self, function: None = None, /, *, max_attempts: int = ..., timeout_ms: float = ...
-    ) -> Callable[[Callable[Concatenate[Transaction[V], P], T]], Callable[P, T]]: ...
-
-    def transactional(
-        self,
-        function: Callable[..., Any] | None = None,
-        /,
-        *,
-        max_attempts: int = retrying.ATTEMPTS_MAX,
-        timeout_ms: float = retrying.TIMEOUT_MS,
-    ) -> Callable[..., Any]:
-        """Decorate a function whose first argument is a transaction, so that each call of it is one transaction.
-
-        The transaction is committed when the function returns. After a conflict the function is called again with a new
-        one, up to `max_attempts` times in all and for `timeout_ms`, before `Conflict` is raised. So other effects of
-        the function may happen several times. If the function raises an exception, its writes are discarded and the
-        exception is passed on, except if its reads turn out not to be of one moment: then it is called again.
-        """
-        decorate = partial(self._repeated, max_attempts=max_attempts, timeout_ms=timeout_ms)
-        return decorate if function is None else decorate(function)
-
-    def _repeated(
-        self, function: Callable[Concatenate[Transaction[V], P], T], *, max_attempts: int, timeout_ms: float
-    ) -> Callable[P, T]:
-        @wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> T:
-            attempts = Attempts(
-                max_attempts=max_attempts, timeout_ms=timeout_ms, now_ms=now_ms(), random=self._random
-            )
-            while True:
-                transaction = Transaction(self, self._form, partial(self._run_within, attempts))
-                try:
-                    with transaction, transaction.judging_exceptions():
-                        return function(transaction, *args, **kwargs)
-                except Conflict as conflict:
-                    pause_ms = attempts.pause_ms(now_ms()) if transaction.lost_by(conflict) else None
-                    if pause_ms is None:
-                        raise
-                sleep(pause_ms)
-
-        return run
 
     def status(self, address: str | None = None, *, timeout_ms: float | None = None) -> NodeStatus:
         """The status of the node at `address` (HOST:PORT), or of the first node that answers.
@@ -319,9 +290,6 @@ class Client(ClientCommands[V], ClientServices[V]):
         limits, calls = self._limits(timeout_ms), self._own_calls()
         return calls.carry_out(calls.caller.flow(method, limits, self._lease_sessions))
 
-    def _run_within(self, attempts: Attempts, method: Method[T]) -> T:
-        return self._run(method, min(self._timeout_ms, attempts.call_timeout_ms(now_ms())))
-
     def _fenced_by(self, fence: Fence) -> "Client[V]":
         """This client, with all its writes fenced by a lock as well. Both have the same session and connections."""
         self._own_calls()
@@ -341,8 +309,14 @@ class Client(ClientCommands[V], ClientServices[V]):
             from raftdb.client.renewing import ClientRenewer
             from raftdb.client.sync_holding import Holding
 
-            make = partial(Client, self.addresses, unreachable_timeout_ms=self._unreachable_timeout_ms)
-            holding = self._holding = Holding(make, partial(ClientRenewer, self.addresses))
+            make = partial(
+                Client,
+                self.addresses,
+                unreachable_timeout_ms=self._unreachable_timeout_ms,
+                credentials=self._credentials,
+            )
+            renewer = partial(ClientRenewer, self.addresses, self._credentials)
+            holding = self._holding = Holding(make, renewer)
         return holding
 
     def _lease_sessions(self) -> Sessions:

@@ -114,6 +114,7 @@ class Watch(Generic[V]):
             by_ms = now_ms() + CONNECT_MS
             self._stream = connect(address, by_ms)
             target, headers = following.request()
+            headers += self._client.credentials.headers
             self._stream.send(encode_request("GET", target, host=str(address), headers=headers), by_ms)
             self._parser = following.connected()
         except Unavailable as error:

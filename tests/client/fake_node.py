@@ -24,18 +24,22 @@ class FakeCluster(fake_api.FakeCluster):
     def __init__(self) -> None:
         super().__init__()
         self.nodes: list[FakeNode] = []
+        self.users: dict[str, str] | None = None
+        """The user of each header `Authorization`; None: nobody has to be one."""
 
 
 class FakeNode(fake_api.FakeNode):
-    """One node: `requests` are (method, path with query) as they came, `bodies` what they carried; `script` holds
-    canned answers, used first."""
+    """One node: `requests` are (method, path with query) as they came, `bodies` what they carried, and `credentials`
+    their headers `Authorization`; `script` holds canned answers, used first."""
 
     def __init__(self, cluster: FakeCluster, number: int) -> None:
         self.requests: list[tuple[str, str]] = []
         self.bodies: list[Any] = []
+        self.credentials: list[str | None] = []
         self.connections = 0
         self.script: list[Canned] = []
         self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self.of_cluster = cluster
         super().__init__(cluster, number, f"127.0.0.1:{self._server.server_address[1]}")
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
@@ -75,6 +79,9 @@ def _handler(node: FakeNode) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             self._serve()
 
+        def do_PUT(self) -> None:
+            self._serve()
+
         def do_DELETE(self) -> None:
             self._serve()
 
@@ -83,11 +90,18 @@ def _handler(node: FakeNode) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(length)) if length else None
             node.requests.append((self.command, self.path))
             node.bodies.append(body)
+            authorization = self.headers.get("Authorization")
+            node.credentials.append(authorization)
             parts = urlsplit(self.path)
             canned = node.script.pop(0) if node.script else None
             if canned is not None and canned.wait is not None:
                 canned.wait.wait(10)
             answer = canned
+            users = node.of_cluster.users
+            if answer is None and users is not None and authorization not in users:
+                answer = error(401, "unauthenticated", "nobody is served here without being a user")
+            if answer is None and parts.path == "/v1/whoami":
+                answer = Canned(body={"user": (users or {}).get(authorization or "")})
             if answer is None or answer.lose == "reply":
                 with node.cluster.lock:
                     answer = node.answer(self.command, parts.path, parse_query(parts.query), body)

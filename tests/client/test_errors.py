@@ -14,7 +14,16 @@ import pytest
 
 import cli
 import raftdb
-from raftdb import Client, CommandFailed, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
+from raftdb import (
+    Client,
+    CommandFailed,
+    Forbidden,
+    OutcomeUnknown,
+    RaftdbError,
+    RequestRefused,
+    Unauthenticated,
+    Unavailable,
+)
 from raftdb.client.refusals import error_of_body
 from raftdb.endpoint import RedisAddresses
 from raftdb.errors import (
@@ -120,8 +129,8 @@ def client(cluster: FakeCluster) -> Iterator[Client]:
         (302, "bad_request", RemoteProtocolError),
         (308, "bad_request", RemoteProtocolError),
         (400, "bad_request", RequestRefused),
-        (401, "unauthenticated", RequestRefused),
-        (403, "forbidden", RequestRefused),
+        (401, "unauthenticated", Unauthenticated),
+        (403, "forbidden", Forbidden),
         (404, "bad_request", RemoteProtocolError),
         (407, "bad_request", RemoteProtocolError),
         (409, "bad_request", RemoteProtocolError),
