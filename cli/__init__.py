@@ -29,6 +29,7 @@ RAFTDB_VERSION = "0.1.0"
 """Compared with `raftdb.__version__` at the start, so that another package called `cli` is noticed."""
 
 __all__ = [
+    "local",
     "main",
 ]
-"""What others may use: the entry point."""
+"""What others may use: the entry point, and, for benchmarks, the cluster of processes of this machine."""
