@@ -23,6 +23,7 @@ from cli.subcommands.options import (
     expand_option,
     output_option,
     timeout_option,
+    tls_options,
 )
 from raftdb.commands.spec import COMMANDS, lookup, suggest_name
 from raftdb.packages import HINT, foreign_package
@@ -107,6 +108,7 @@ SUB_COMMANDS: dict[str, SubCommand] = {
         "cli.subcommands.folders:doctor",
         starts_nodes=True,
     ),
+    "cert": SubCommand("Make certificates for TLS: a CA, and what it signs.", "cli.subcommands.cert:cert"),
     "completion": SubCommand(
         "Print the script that lets a shell complete raftdb's command line.",
         "cli.subcommands.completion:completion",
@@ -190,6 +192,7 @@ def _show_version(context: click.Context, parameter: click.Parameter, value: boo
     "that looks like an option: 'raftdb get -- --help'.",
 )
 @connect_option
+@tls_options
 @output_option
 @timeout_option
 @consistency_option

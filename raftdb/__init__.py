@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from raftdb.client.backup import BackupDamaged
     from raftdb.client.comparing import Comparison
     from raftdb.client.credentials import Credentials
+    from raftdb.client.encryption import Tls
     from raftdb.client.http1 import Sink
     from raftdb.client.leases import LockLost, LockTimeout, SessionLost
     from raftdb.client.model import (
@@ -81,6 +82,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Client",
     "AsyncClient",
+    "Tls",
     "transactional",
     "Transaction",
     "AsyncTransaction",
@@ -144,6 +146,7 @@ __all__ = [
 _MODULES = {
     "Client": "raftdb.client.sync_client",
     "AsyncClient": "raftdb.client.async_client",
+    "Tls": "raftdb.client.encryption",
     "transactional": "raftdb.client.retrying",
     "Transaction": "raftdb.client.sync_transaction",
     "AsyncTransaction": "raftdb.client.async_transaction",

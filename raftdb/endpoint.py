@@ -1,12 +1,14 @@
 """The address of a node: one type and one parser for every address that is given, redirected to or learnt.
 
-    Endpoint(host="::1", port=8001)   str: [::1]:8001   url(): http://[::1]:8001
+    Endpoint(host="::1", port=8001)            str: [::1]:8001           url(): http://[::1]:8001
+    Endpoint(host="::1", port=8001, "https")   str: https://[::1]:8001   url(): the same
 
-Texts come from other nodes and from people, who may write `http://` before an address, a slash after it, and IPv6
-without brackets. A text that cannot be an address is refused here, with the right spelling as a hint where there is
-one, so that no other module meets a host that the system's resolver or a URL cannot take. Two spellings of one address
-are equal once parsed: hosts are lower case, IPv6 is compressed, and names outside ASCII have the form in which they are
-looked up (RFC 3490). No name is resolved here: it may be known only later, or only to other machines.
+An address with `https://` is reached by TLS. Texts come from other nodes and from people, who may write `http://`
+before an address, a slash after it, and IPv6 without brackets. A text that cannot be an address is refused here, with
+the right spelling as a hint where there is one, so that no other module meets a host that the system's resolver or a
+URL cannot take. Two spellings of one address are equal once parsed: hosts are lower case, IPv6 is compressed, and names
+outside ASCII have the form in which they are looked up (RFC 3490). No name is resolved here: it may be known only
+later, or only to other machines.
 """
 
 import re
@@ -16,6 +18,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 SCHEME = "http"
+TLS_SCHEME = "https"
 ADDRESS_CHARACTERS_MAX = 320
 """Longest text of an address: a host name has at most 253 characters, and an IPv6 address with a zone is shorter."""
 HOST_CHARACTERS_MAX = 253
@@ -48,12 +51,30 @@ class Endpoint:
     scheme: str = SCHEME
 
     def __str__(self) -> str:
-        """HOST:PORT, as in settings, in the configuration and in answers."""
+        """HOST:PORT or https://HOST:PORT, as in settings, in the configuration and in answers."""
+        return self.authority if self.scheme == SCHEME else self.url()
+
+    @property
+    def authority(self) -> str:
+        """HOST:PORT, as in URLs."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether it is reached by TLS."""
+        return self.scheme == TLS_SCHEME
+
+    def over(self, scheme: str) -> "Endpoint":
+        """The same, reached by `scheme`."""
+        return Endpoint(self.host, self.port, scheme)
+
+    def over_tls(self) -> "Endpoint":
+        """The same, reached by TLS."""
+        return self.over(TLS_SCHEME)
 
     def url(self, path: str = "") -> str:
         """The URL of `path`, which begins with a slash, at this endpoint; without one, of the node as a whole."""
-        return f"{self.scheme}://{self}{path}"
+        return f"{self.scheme}://{self.authority}{path}"
 
     @property
     def is_unspecified(self) -> bool:
@@ -103,7 +124,8 @@ def read_redis_addresses(
 
 
 def parse_endpoint(text: object) -> Endpoint:
-    """The endpoint that `text` names: HOST:PORT, also as `http://HOST:PORT/`. Raises `BadAddress`."""
+    """The endpoint that `text` names: HOST:PORT, also as `http://HOST:PORT/`, or `https://HOST:PORT`. Raises
+    `BadAddress`."""
     if not isinstance(text, str):
         raise BadAddress("it is not text")
     if len(text) > ADDRESS_CHARACTERS_MAX:
@@ -128,7 +150,8 @@ def reachable(endpoint: Endpoint) -> Endpoint:
 
 @lru_cache(maxsize=256)
 def _parse(text: str) -> Endpoint:
-    authority = _without_scheme(text.strip()).removesuffix("/")
+    scheme, authority = _split_scheme(text.strip())
+    authority = authority.removesuffix("/")
     if not authority:
         raise BadAddress("it is empty")
     if "@" in authority:
@@ -144,18 +167,18 @@ def _parse(text: str) -> Endpoint:
         raise BadAddress("it has no port", hint=f"write {authority}:PORT, for example {authority}:8001")
     if not host:
         raise BadAddress("it has no host")
-    return Endpoint(_bracketed_host(host) if bracketed else _host(host), _port(port))
+    return Endpoint(_bracketed_host(host) if bracketed else _host(host), _port(port), scheme)
 
 
-def _without_scheme(text: str) -> str:
+def _split_scheme(text: str) -> tuple[str, str]:
     match = _SCHEME.fullmatch(text)
     if match is None:
-        return text
-    if match[1].lower() != SCHEME:
-        raise BadAddress(
-            f"nodes speak {SCHEME}, not {match[1]}", hint=f"write {SCHEME}://HOST:PORT or HOST:PORT"
-        )
-    return match[2]
+        return SCHEME, text
+    scheme = match[1].lower()
+    if scheme not in (SCHEME, TLS_SCHEME):
+        hint = f"write HOST:PORT, {SCHEME}://HOST:PORT or {TLS_SCHEME}://HOST:PORT"
+        raise BadAddress(f"nodes speak {SCHEME} and {TLS_SCHEME}, not {match[1]}", hint=hint)
+    return scheme, match[2]
 
 
 def _port(text: str) -> int:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import permutations, product
 from typing import Any, TypeAlias, cast
 
+from raftdb.client.encryption import TlsOption
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError, RequestRefused, Unavailable
 from raftdb.impairment import BadConditions, Conditions, parse_conditions
@@ -55,8 +56,9 @@ class FaultyNetwork:
     """The network between `nodes`, HTTP addresses by id. One thread at a time may use it. All methods that ask nodes
     raise `RaftdbError`."""
 
-    def __init__(self, nodes: Mapping[str, str]) -> None:
+    def __init__(self, nodes: Mapping[str, str], *, tls: TlsOption = None) -> None:
         self.nodes = dict(nodes)
+        self._tls = tls
         self._default: str | None = None
         """What all links were told last."""
         self._told: dict[str, Settings] = {}
@@ -171,7 +173,7 @@ class FaultyNetwork:
         def answer_of(node: str) -> Mapping[str, Any] | RaftdbError:
             address = self.nodes[node]
             try:
-                with Client(address, timeout_ms=ANSWER_TIMEOUT_MS, sessions=False) as client:
+                with Client(address, timeout_ms=ANSWER_TIMEOUT_MS, sessions=False, tls=self._tls) as client:
                     return ask(client, address, node)
             except RaftdbError as error:
                 return error

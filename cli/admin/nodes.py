@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from cli.console import render
 from cli.console.output import Output
+from raftdb.client.encryption import TlsOption
 from raftdb.client.model import NodeStatus
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError
@@ -34,15 +36,16 @@ def survey(client: Client) -> list[NodeReport]:
     targets = [(member.id, member.http) for member in members] or [
         ("?", address) for address in client.addresses
     ]
+    report = partial(_report, client.tls)
     with ThreadPoolExecutor(len(targets)) as threads:
-        return list(threads.map(_report, sorted(targets)))
+        return list(threads.map(report, sorted(targets)))
 
 
-def _report(target: tuple[str, str]) -> NodeReport:
+def _report(tls: TlsOption, target: tuple[str, str]) -> NodeReport:
     """Ask one node, by a client for its address alone."""
     node_id, address = target
     try:
-        with Client(address) as client:
+        with Client(address, tls=tls) as client:
             status = client.status(address)
     except RaftdbError as error:
         return NodeReport(node_id, address, None, error.message)

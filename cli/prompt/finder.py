@@ -16,6 +16,7 @@ from itertools import islice
 
 from cli.line.suggest import Kind, Wanted
 from raftdb.client.dialing import now_ms
+from raftdb.client.encryption import TlsOption
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError
 
@@ -44,8 +45,9 @@ class Finder:
     """Answers `Wanted` in a thread of its own. `addresses` returns the nodes to ask, the best one first, and is called
     at each search."""
 
-    def __init__(self, addresses: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, addresses: Callable[[], Sequence[str]], *, tls: TlsOption = None) -> None:
         self._addresses = addresses
+        self._tls = tls
         self._remembered: dict[Wanted, Found] = {}
         self._questions: queue.SimpleQueue[tuple[Wanted, Callable[[], None]] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -117,7 +119,7 @@ class Finder:
                 break
             # The first node may be paused, so some time is left for another.
             timeout_ms = left_ms if position == len(addresses) else left_ms * FIRST_SHARE
-            with Client(address, timeout_ms=timeout_ms, sessions=False) as client:
+            with Client(address, timeout_ms=timeout_ms, sessions=False, tls=self._tls) as client:
                 try:
                     return _read(client, wanted)
                 except RaftdbError:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from cli.prompt.cluster_view import Announcer, ClusterView, NodeNews, view_of
+from raftdb.client.encryption import TlsOption
 from raftdb.client.model import Member
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError
@@ -29,10 +30,12 @@ class Monitor:
         self,
         addresses: Sequence[str],
         *,
+        tls: TlsOption = None,
         changed: Callable[[], None] = lambda: None,
         news: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._addresses = tuple(addresses)
+        self._tls = tls
         self._changed = changed
         self._news = news
         self._announcer = Announcer()
@@ -82,7 +85,7 @@ class Monitor:
             threading.Thread(target=self._ask_for_ever, args=(address,), name=name, daemon=True).start()
 
     def _ask_for_ever(self, address: str) -> None:
-        with Client(address, sessions=False) as client:
+        with Client(address, sessions=False, tls=self._tls) as client:
             while not self._stopped.is_set():
                 begun = time.monotonic()
                 try:

@@ -92,8 +92,11 @@ class Shell:
         self._prompt_failures = 0
         self._question: Application[str] | None = None
         self._first_leader: str | None = None  # until the monitor has a view
-        self.monitor = Monitor(interpreter.client.addresses, changed=self._take_change, news=self._take_news)
-        self._finder = Finder(lambda: self.monitor.addresses)
+        client = interpreter.client
+        self.monitor = Monitor(
+            client.addresses, tls=client.tls, changed=self._take_change, news=self._take_news
+        )
+        self._finder = Finder(lambda: self.monitor.addresses, tls=client.tls)
         completer = ShellCompleter(
             nodes=self._nodes, finder=self._finder, local=interpreter.cluster is not None
         )

@@ -16,6 +16,7 @@ from cli.console.failures import EXIT_USAGE, CommandError
 from cli.console.output import FORMATS, Output, terminal_columns
 from cli.line.numbers import parse_count, parse_seconds
 from raftdb.client.addresses import DEFAULT_ADDRESSES
+from raftdb.client.encryption import Tls, TlsOption
 from raftdb.client.protocol import CONSISTENCIES, Consistency
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS, Client
 
@@ -30,6 +31,10 @@ TIMEOUT_S_MAX = 86_400.0
 """The longest `--timeout`: a day."""
 
 
+TLS_VARIABLES = {"ca": "RAFTDB_CONNECT_CA", "cert": "RAFTDB_CONNECT_CERT", "key": "RAFTDB_CONNECT_KEY"}
+"""The environment variables for the files of a client's TLS."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Options:
     """The options of a command line, as far as they were read. `connect` None stands for `RAFTDB_URL` or the default
@@ -42,6 +47,9 @@ class Options:
     consistency: Consistency = "linearizable"
     expand: bool = False
     debug: bool = False
+    tls_ca: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
     given: set[str] = field(default_factory=set)
     """The names of the options before the sub-command."""
     what: str = ""
@@ -70,7 +78,16 @@ class Options:
             unreachable_timeout_ms=UNREACHABLE_TIMEOUT_MS if self.timeout_ms is None else self.timeout_ms,
             sessions=sessions,
             on_session_lost=on_session_lost,
+            tls=None if addresses is not None else self.tls(),
         )
+
+    def tls(self) -> TlsOption:
+        """The TLS that these options or the environment ask for."""
+        given = {
+            name: getattr(self, f"tls_{name}") or os.environ.get(variable)
+            for name, variable in TLS_VARIABLES.items()
+        }
+        return Tls(**given) if any(given.values()) else None
 
 
 class Parsed(click.ParamType[Any, Any]):
@@ -118,6 +135,26 @@ def _noted(*names: str, **settings: Any) -> Callable[[F], F]:
 connect_option = _noted(
     "--connect", metavar="HOST:PORT,...", help=f"The nodes (default: RAFTDB_URL, or {DEFAULT_ADDRESSES})."
 )
+_ca_option = _noted(
+    "--tls-ca",
+    metavar="FILE",
+    help=f"The CA of nodes that are reached by TLS (default: {TLS_VARIABLES['ca']}, or those of the system).",
+)
+_cert_option = _noted(
+    "--tls-cert",
+    metavar="FILE",
+    help=f"The certificate to show to nodes that ask for one (default: {TLS_VARIABLES['cert']}).",
+)
+_key_option = _noted(
+    "--tls-key", metavar="FILE", help=f"The key of that certificate (default: {TLS_VARIABLES['key']})."
+)
+
+
+def tls_options(command: F) -> F:
+    """Let a command take the options of TLS."""
+    return _ca_option(_cert_option(_key_option(command)))
+
+
 output_option = _noted(
     "-o",
     "--output",
@@ -148,7 +185,7 @@ debug_option = _noted("--debug", is_flag=True, help="Show tracebacks.")
 
 def client_options(command: F) -> F:
     """Let a sub-command take the options of a client, without those for reading keys."""
-    return connect_option(output_option(timeout_option(debug_option(command))))
+    return connect_option(tls_options(output_option(timeout_option(debug_option(command)))))
 
 
 def is_client_option(word: str) -> bool:

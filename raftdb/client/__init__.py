@@ -80,6 +80,7 @@ __all__ = [
     "comparing",
     "credentials",
     "dialing",
+    "encryption",
     "async_elections",
     "async_jobs",
     "async_locks",

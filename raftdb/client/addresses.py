@@ -14,7 +14,7 @@ DEFAULT_ADDRESSES = "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003"
 
 
 def parse_addresses(text: str) -> tuple[Endpoint, ...]:
-    """The addresses in `HOST:PORT,HOST:PORT`, each with or without `http://`, in order, each once.
+    """The addresses in `HOST:PORT,HOST:PORT`, each with `http://`, with `https://` or without, in order, each once.
 
     Raises `RequestRefused` `bad_request` naming the part that is not an address.
     """

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from raftdb.client.async_io import Stream, connect, off_loop
 from raftdb.client.dialing import now_ms, reason_of
+from raftdb.client.encryption import Encryption
 from raftdb.client.flow import Exchange
 from raftdb.client.http1 import AnswerLost, Interrupted, Response, ResponseParser, encode_request
 from raftdb.client.pace import answer_deadline_ms
@@ -40,7 +41,8 @@ class AsyncConnections:
     atomic (a `pop`, an `append`), so there is no lock that an interrupt or a fork could leave locked.
     """
 
-    def __init__(self, idle_max: int = IDLE_CONNECTIONS_MAX) -> None:
+    def __init__(self, encryption: Encryption | None = None, idle_max: int = IDLE_CONNECTIONS_MAX) -> None:
+        self._encryption = encryption or Encryption()
         self._idle: dict[Endpoint, list[_Connection]] = {}
         self._idle_max = idle_max
         self._closed = 0  # how often; connections from before are not kept
@@ -59,13 +61,15 @@ class AsyncConnections:
         """
         attempt, sent = step.attempt, step.request
         request = encode_request(
-            sent.method, sent.target, host=str(attempt.address), body=sent.body, headers=step.headers
+            sent.method, sent.target, host=attempt.address.authority, body=sent.body, headers=step.headers
         )
         closed = self._closed
         connection = self._take(attempt.address)
         if connection is None:
             began_ms = now_ms()
-            stream = await connect(attempt.address, min(attempt.connect_by_ms, attempt.answer_by_ms))
+            stream = await connect(
+                attempt.address, min(attempt.connect_by_ms, attempt.answer_by_ms), self._encryption
+            )
             connection = _Connection(stream, now_ms(), now_ms() - began_ms)
         answer_by_ms = answer_deadline_ms(
             attempt.answer_by_ms,

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from raftdb.client.dialing import (
     RECEIVE_BYTES,
@@ -27,11 +27,15 @@ from raftdb.client.dialing import (
     now_ms,
     reason_of,
 )
+from raftdb.client.encryption import Encryption
 from raftdb.client.flow import CallLimits
 from raftdb.client.http1 import NotSent
 from raftdb.client.resolving import Resolution, Target, targets_of
 from raftdb.endpoint import Endpoint
 from raftdb.errors import LocalProtocolError, Unavailable
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 CONCURRENCY_MAX = 64
 """Most calls of one client at a time by default, and so most connections to one node."""
@@ -45,6 +49,9 @@ class Stream(ConnectedSocket):
 
     async def send(self, content: bytes, by_ms: float) -> None:
         """Send all of `content`."""
+        await self._send(content if self.tunnel is None else self.tunnel.encrypt(content), by_ms)
+
+    async def _send(self, content: bytes, by_ms: float) -> None:
         left = memoryview(content)
         # Nearly always the socket has room for all of it at once.
         with suppress(BlockingIOError):
@@ -55,12 +62,48 @@ class Stream(ConnectedSocket):
 
     async def receive(self, by_ms: float) -> bytes:
         """Bytes that have arrived, up to `RECEIVE_BYTES`; none if the other side has closed the connection."""
+        if self.tunnel is None:
+            return await self._receive(by_ms)
+        while (content := self.tunnel.decrypt()) is None:
+            self.tunnel.feed(await self._receive(by_ms))
+        return content
+
+    async def _receive(self, by_ms: float) -> bytes:
         async with asyncio.timeout(left_s(by_ms)):
             return await asyncio.get_running_loop().sock_recv(self.socket, RECEIVE_BYTES)
 
+    async def begin_tls(self, context: "SSLContext", host: str, by_ms: float) -> None:
+        """Go over to TLS with `host`. Raises `NotSent`."""
+        from raftdb.client.tls import Tunnel
 
-async def connect(address: Endpoint, by_ms: float) -> Stream:
-    """A connection to `address` by `by_ms` of `now_ms`. Raises `NotSent`."""
+        tunnel = Tunnel(context, host)
+        while True:
+            content, is_done = tunnel.shake_hands()
+            await self._send(content, by_ms)
+            if is_done:
+                break
+            tunnel.feed(await self._receive(by_ms))
+        self.tunnel = tunnel
+
+
+async def connect(address: Endpoint, by_ms: float, encryption: Encryption) -> Stream:
+    """A connection to `address` by `by_ms` of `now_ms`. Raises `NotSent`, and `RequestRefused` for certificates that
+    cannot be used."""
+    address = encryption.reached(address)
+    stream = await _connect(address, by_ms)
+    if address.is_tls:
+        try:
+            await stream.begin_tls(encryption.context(), address.host, by_ms)
+        except OSError as error:
+            stream.close()
+            raise NotSent(reason_of(error)) from error
+        except BaseException:
+            stream.close()
+            raise
+    return stream
+
+
+async def _connect(address: Endpoint, by_ms: float) -> Stream:
     try:
         async with asyncio.timeout(left_s(by_ms)):
             targets = targets_of(address.host, address.port)

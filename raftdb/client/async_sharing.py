@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from raftdb.client.async_connection import AsyncConnections
 from raftdb.client.async_io import Home, Turns, Waiter, sleep
+from raftdb.client.encryption import Encryption
 from raftdb.client.flow import AwaitOthers, Caller, CallLimits, Flow, Outcome, Step
 from raftdb.client.http1 import AnswerLost, NotSent
 from raftdb.client.routing import Pause
@@ -36,11 +37,13 @@ class AsyncSharedCalls:
     def __init__(
         self,
         caller: Caller,
+        encryption: Encryption,
         concurrency_max: int,  # async only
     ) -> None:
         self.home = Home()
         self.caller = caller
         self.connections = AsyncConnections(
+            encryption,
             concurrency_max,  # async only
         )
         self._turns = Turns(concurrency_max)  # async only

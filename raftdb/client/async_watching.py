@@ -117,10 +117,12 @@ class AsyncWatch(Generic[V]):
         try:
             await self._learn(address)
             by_ms = now_ms() + CONNECT_MS
-            self._stream = await connect(address, by_ms)
+            self._stream = await connect(address, by_ms, self._client._encryption)
             target, headers = following.request()
             headers += self._client.credentials.headers
-            await self._stream.send(encode_request("GET", target, host=str(address), headers=headers), by_ms)
+            await self._stream.send(
+                encode_request("GET", target, host=address.authority, headers=headers), by_ms
+            )
             self._parser = following.connected()
         except Unavailable as error:
             self._failed(error)

@@ -10,8 +10,13 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
+from raftdb.client.http1 import NotSent
 from raftdb.client.resolving import Target
+
+if TYPE_CHECKING:
+    from raftdb.client.tls import Tunnel
 
 NEXT_ATTEMPT_MS = 250
 """The longest wait for one address before the next one is tried as well."""
@@ -70,6 +75,8 @@ class ConnectedSocket:
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
+        self.tunnel: Tunnel | None = None
+        """TLS over it; None without."""
 
     @property
     def is_quiet(self) -> bool:
@@ -77,10 +84,15 @@ class ConnectedSocket:
         read from was closed by the server, or has bytes that belong to no answer."""
         try:
             self.socket.setblocking(False)
-            self.socket.recv(1, socket.MSG_PEEK)
+            if self.tunnel is None:
+                self.socket.recv(1, socket.MSG_PEEK)
+            else:
+                # What is no data, as a ticket for a later session, may arrive at any time.
+                self.tunnel.feed(self.socket.recv(RECEIVE_BYTES))
+                return self.tunnel.decrypt() is None
         except BlockingIOError:
             return True
-        except OSError:
+        except (OSError, NotSent):
             pass  # reset by the server
         return False
 

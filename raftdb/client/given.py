@@ -55,6 +55,11 @@ def as_text(content: bytes) -> str:
     return content.decode("utf-8", "surrogateescape")
 
 
+def form_of(*, decode: bool) -> Form[Any]:
+    """The form of results with or without `decode`."""
+    return as_text if decode else as_bytes
+
+
 def to_bytes(text: Text) -> bytes:
     """A key, a value or an argument as bytes. Raises `TypeError`, and `RequestRefused` for a `str` that cannot be
     encoded."""
@@ -135,6 +140,11 @@ def duration(number: float, what: str) -> float:
     if not number >= 0.0:
         raise RequestRefused("bad_request", f"{what} cannot be {number}")
     return number
+
+
+def duration_or_none(number: float | None, what: str) -> float | None:
+    """`duration` of a number, and None of None."""
+    return None if number is None else duration(number, what)
 
 
 def milliseconds(lifetime: Lifetime) -> int:

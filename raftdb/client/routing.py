@@ -10,7 +10,7 @@ once. A sweep in which no node executed the call is followed by a pause. Pauses 
 so that the clients of a lost leader do not come back at the same time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -79,7 +79,14 @@ STRANGERS_MAX = 100
 class Router:
     """The addresses a client was given, in order, and the address of the last known leader, if any."""
 
-    def __init__(self, addresses: Sequence[Endpoint], *, random: Random | None = None) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[Endpoint],
+        *,
+        random: Random | None = None,
+        reached: Callable[[Endpoint], Endpoint] = lambda address: address,
+    ) -> None:
+        """`reached` returns how a node is reached at an address that another one has named."""
         if not addresses:
             raise RequestRefused("bad_request", "no node address given")
         self.addresses = tuple(dict.fromkeys(addresses))
@@ -87,6 +94,7 @@ class Router:
         self._strangers: set[Endpoint] = set()
         self.pace = Pace()
         self.random = random or Random()
+        self.reached = reached
 
     def sweep(self) -> list[Endpoint]:
         """The nodes to ask, in order: the leader first, even if it is none of the addresses given."""
@@ -315,6 +323,7 @@ class Call:
         leader = leader_of_error(response)
         by_node = isinstance(error, Unavailable) and error.leader is not None
         by_node = by_node and not self.is_stranger(asked)
+        leader = None if leader is None else self._router.reached(leader)
         if leader is None or not self._router.note_named(leader, by_node=by_node):
             return None
         return leader
@@ -323,6 +332,7 @@ class Call:
         """Follow a node's status to the leader that it names, which may prove to be wrong. A node that says that it
         leads is asked at the address where it answered, whatever address it has for others."""
         leader = attempt.address if leads_by_status(response) else leader_of_status(response)
+        leader = None if leader is None else self._router.reached(leader)
         if leader is None:
             self._reasons.said(attempt.address, "knows no leader")
         else:

@@ -15,9 +15,10 @@ from raftdb.client import cluster_methods
 from raftdb.client.addresses import DEFAULT_ADDRESSES, addresses_of, parse_url
 from raftdb.client.credentials import Credentials, credentials_of
 from raftdb.client.dialing import now_ms
+from raftdb.client.encryption import Encryption, TlsOption
 from raftdb.client.fences import Fence, fenced
 from raftdb.client.flow import Caller, CallLimits, Method
-from raftdb.client.given import Form, Lifetime, V, as_bytes, as_text, duration, session_ttl_ms
+from raftdb.client.given import Form, Lifetime, V, duration, duration_or_none, form_of, session_ttl_ms
 from raftdb.client.http1 import Sink
 from raftdb.client.leases import SESSION_TTL_S
 from raftdb.client.model import Json, NodeStatus
@@ -67,6 +68,8 @@ class Client(ClientCommands[V], ClientTransactions[V], ClientUsers, ClientServic
     `token`, or `user` and `password`: who this client is to a cluster that has users. They are sent with every request,
     to the addresses given and to those that nodes name as their members', and are read from no environment and no file.
     `credentials`: those of another client, which both share. Without TLS, whoever is on the way can read them.
+    `tls`: True, a `Tls` with files, or an `ssl.SSLContext`. A client that is given one, or an address with `https://`,
+    reaches every node by TLS; None alone stands for the CAs that the system trusts.
 
     Every method takes a `timeout_ms` of its own, which replaces the client's. Without it `snapshot` and `backup`, which
     take the leader long, may take ten minutes once the leader is found.
@@ -96,6 +99,7 @@ class Client(ClientCommands[V], ClientTransactions[V], ClientUsers, ClientServic
         unreachable_timeout_ms: float | None = ...,
         sessions: bool = ...,
         decode: Literal[False] = ...,
+        tls: TlsOption = ...,
         session_ttl: Lifetime = ...,
         on_session_lost: Callable[[], object] | None = ...,
         random: Random | None = ...,
@@ -114,6 +118,7 @@ class Client(ClientCommands[V], ClientTransactions[V], ClientUsers, ClientServic
         unreachable_timeout_ms: float | None = ...,
         sessions: bool = ...,
         decode: Literal[True],
+        tls: TlsOption = ...,
         session_ttl: Lifetime = ...,
         on_session_lost: Callable[[], object] | None = ...,
         random: Random | None = ...,
@@ -131,6 +136,7 @@ class Client(ClientCommands[V], ClientTransactions[V], ClientUsers, ClientServic
         unreachable_timeout_ms: float | None = None,
         sessions: bool = True,
         decode: bool = False,
+        tls: TlsOption = None,
         session_ttl: Lifetime = SESSION_TTL_S,
         on_session_lost: Callable[[], object] | None = None,
         random: Random | None = None,
@@ -140,17 +146,16 @@ class Client(ClientCommands[V], ClientTransactions[V], ClientUsers, ClientServic
         credentials: Credentials | None = None,
     ) -> None:
         self._credentials = credentials_of(credentials, token=token, user=user, password=password)
-        self._addresses = addresses_of(addresses)
+        self.tls = tls
+        given = addresses_of(addresses)
+        self._encryption = Encryption(tls, given)
+        self._addresses = tuple(map(self._encryption.reached, given))
         self._has_sessions = sessions
-        self._form = cast(Form[V], as_text if decode else as_bytes)
+        self._form: Form[V] = form_of(decode=decode)
         self._random = random or Random()
         self._timeout_ms = duration(DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms, "timeout_ms")
         self._stretches = timeout_ms is None
-        self._unreachable_timeout_ms = (
-            None
-            if unreachable_timeout_ms is None
-            else duration(unreachable_timeout_ms, "unreachable_timeout_ms")
-        )
+        self._unreachable_timeout_ms = duration_or_none(unreachable_timeout_ms, "unreachable_timeout_ms")
         self._calls = self._begin()
         self._session_ttl_ms = session_ttl_ms(session_ttl)
         self._on_session_lost = on_session_lost
@@ -161,13 +166,13 @@ class Client(ClientCommands[V], ClientTransactions[V], ClientUsers, ClientServic
     def _begin(self) -> SharedCalls:
         """The state that belongs to one home: the connections, the session, and the known leader."""
         caller = Caller(
-            Router(self._addresses, random=self._random),
+            Router(self._addresses, random=self._random, reached=self._encryption.reached),
             sessions=Sessions() if self._has_sessions else None,
             clock=now_ms,
             random=self._random,
             credentials=self._credentials,
         )
-        return SharedCalls(caller)
+        return SharedCalls(caller, self._encryption)
 
     @overload
     @classmethod

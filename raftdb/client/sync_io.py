@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 from threading import Lock
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from raftdb.client.dialing import (
     IN_TIME,
@@ -22,9 +22,13 @@ from raftdb.client.dialing import (
     now_ms,
     reason_of,
 )
+from raftdb.client.encryption import Encryption
 from raftdb.client.http1 import NotSent
 from raftdb.client.resolving import Resolution, Target, targets_of
 from raftdb.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -37,17 +41,56 @@ class Stream(ConnectedSocket):
 
     def send(self, content: bytes, by_ms: float) -> None:
         """Send all of `content`."""
+        self._send(content if self.tunnel is None else self.tunnel.encrypt(content), by_ms)
+
+    def _send(self, content: bytes, by_ms: float) -> None:
         self.socket.settimeout(left_s(by_ms))
         self.socket.sendall(content)
 
     def receive(self, by_ms: float) -> bytes:
         """Bytes that have arrived, up to `RECEIVE_BYTES`; none if the other side has closed the connection."""
+        if self.tunnel is None:
+            return self._receive(by_ms)
+        while (content := self.tunnel.decrypt()) is None:
+            self.tunnel.feed(self._receive(by_ms))
+        return content
+
+    def _receive(self, by_ms: float) -> bytes:
         self.socket.settimeout(left_s(by_ms))
         return self.socket.recv(RECEIVE_BYTES)
 
+    def begin_tls(self, context: "SSLContext", host: str, by_ms: float) -> None:
+        """Go over to TLS with `host`. Raises `NotSent`."""
+        from raftdb.client.tls import Tunnel
 
-def connect(address: Endpoint, by_ms: float) -> Stream:
-    """A connection to `address` by `by_ms` of `now_ms`. Raises `NotSent`."""
+        tunnel = Tunnel(context, host)
+        while True:
+            content, is_done = tunnel.shake_hands()
+            self._send(content, by_ms)
+            if is_done:
+                break
+            tunnel.feed(self._receive(by_ms))
+        self.tunnel = tunnel
+
+
+def connect(address: Endpoint, by_ms: float, encryption: Encryption) -> Stream:
+    """A connection to `address` by `by_ms` of `now_ms`. Raises `NotSent`, and `RequestRefused` for certificates that
+    cannot be used."""
+    address = encryption.reached(address)
+    stream = _connect(address, by_ms)
+    if address.is_tls:
+        try:
+            stream.begin_tls(encryption.context(), address.host, by_ms)
+        except OSError as error:
+            stream.close()
+            raise NotSent(reason_of(error)) from error
+        except BaseException:
+            stream.close()
+            raise
+    return stream
+
+
+def _connect(address: Endpoint, by_ms: float) -> Stream:
     targets = targets_of(address.host, address.port)
     if isinstance(targets, Resolution):
         targets.wait(max(by_ms - now_ms(), 0.0) / 1000.0)

@@ -21,6 +21,7 @@ from threading import RLock
 from types import GeneratorType
 from typing import Any, TypeVar
 
+from raftdb.client.encryption import Encryption
 from raftdb.client.flow import AwaitOthers, Caller, Flow, Outcome, Step
 from raftdb.client.http1 import AnswerLost, NotSent
 from raftdb.client.routing import Pause
@@ -34,10 +35,10 @@ T = TypeVar("T")
 class SharedCalls:
     """The calls of one client at one home: their common state, their connections, and the limit on their number."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, encryption: Encryption) -> None:
         self.home = Home()
         self.caller = caller
-        self.connections = Connections()
+        self.connections = Connections(encryption)
         # The lock is reentrant, so that a signal handler is refused below instead of waiting for its own thread.
         self._lock = RLock()
         self._computing: Flow[Any] | None = None

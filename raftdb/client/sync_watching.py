@@ -112,10 +112,10 @@ class Watch(Generic[V]):
         try:
             self._learn(address)
             by_ms = now_ms() + CONNECT_MS
-            self._stream = connect(address, by_ms)
+            self._stream = connect(address, by_ms, self._client._encryption)
             target, headers = following.request()
             headers += self._client.credentials.headers
-            self._stream.send(encode_request("GET", target, host=str(address), headers=headers), by_ms)
+            self._stream.send(encode_request("GET", target, host=address.authority, headers=headers), by_ms)
             self._parser = following.connected()
         except Unavailable as error:
             self._failed(error)

@@ -8,7 +8,10 @@ import asyncio
 import errno
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
+
+from raftdb.frontend.tls import HANDSHAKES_MAX, Tls, TlsEntrance
 
 logger = logging.getLogger("raftdb.frontend")
 
@@ -24,12 +27,20 @@ NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOME
 class Acceptor:
     """One listener, on all addresses of a host. Everything is called on the event loop."""
 
-    def __init__(self, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
-        """`protocol` makes the protocol of a new connection."""
+    def __init__(
+        self,
+        protocol: Callable[[], asyncio.BaseProtocol],
+        tls: Tls | None = None,
+        *,
+        refusal: Callable[[], bytes] = bytes,
+    ) -> None:
+        """`protocol` makes the protocol of a new connection. `tls` is None if there is none, and `refusal` what a
+        client is told that comes without it where it is required."""
         self._protocol = protocol
+        self._tls = None if tls is None else TlsEntrance(tls, refusal)
         self._sockets: list[socket.socket] = []
-        self._opening: set[asyncio.Task[object]] = set()
-        """Connections that are accepted, and have no transport yet."""
+        self._opening: dict[asyncio.Task[None], str] = {}
+        """Connections that are accepted, and have no transport yet, the oldest first, with the addresses of callers."""
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen on `host`:`port` (0: any free port); returns the first bound address and port. Raises OSError."""
@@ -61,6 +72,9 @@ class Acceptor:
         for listener in sockets:
             loop.remove_reader(listener.fileno())
             listener.close()
+        if self._tls is not None:
+            for opening in self._opening:
+                opening.cancel()
 
     async def wait_closed(self) -> None:
         """Wait until what was accepted before the close has its transport."""
@@ -71,7 +85,7 @@ class Acceptor:
         loop = asyncio.get_running_loop()
         for _ in range(ACCEPTS_PER_TURN_MAX):
             try:
-                accepted, _ = listener.accept()
+                accepted, caller = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -83,13 +97,29 @@ class Acceptor:
                 return
             accepted.setblocking(False)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None and len(self._opening) >= HANDSHAKES_MAX:
+                self._give_up_one()
             opening = loop.create_task(self._open(accepted))
-            self._opening.add(opening)
-            opening.add_done_callback(self._opening.discard)
+            self._opening[opening] = caller[0]
+            opening.add_done_callback(lambda ended: self._opening.pop(ended, None))
+
+    def _give_up_one(self) -> None:
+        """End the oldest handshake of the address that has begun most of them, so that a flood from one address keeps
+        callers from others in."""
+        busiest = Counter(self._opening.values()).most_common(1)[0][0]
+        victim = next(opening for opening, caller in self._opening.items() if caller == busiest)
+        del self._opening[victim]
+        victim.cancel()
 
     async def _open(self, accepted: socket.socket) -> None:
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, accepted)
+            if self._tls is None:
+                await asyncio.get_running_loop().connect_accepted_socket(self._protocol, accepted)
+            else:
+                await self._tls.open(self._protocol, accepted)
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
         except OSError as error:
             # The client has gone in the meantime.
             logger.debug("a connection was not opened", extra={"fields": {"why": error.strerror}})

@@ -13,11 +13,12 @@ one that goes to another origin. Programs send none, and nothing here concerns t
 import hmac
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION, HOST, ORIGIN
 
-from raftdb.endpoint import BadAddress, Endpoint, parse_endpoint
+from raftdb.endpoint import TLS_SCHEME, BadAddress, Endpoint, parse_endpoint
 from raftdb.errors import RequestRefused
 from raftdb.frontend.http_reply import TEXT, Reply
 from raftdb.route import Permission, Route
@@ -83,7 +84,9 @@ class Browsers:
         return Reply(b"", content_type=TEXT, headers=headers + list(_readable_by(origin)))
 
     def _is_ours(self, request: web.BaseRequest, origin: str) -> bool:
-        if origin.partition("://")[2] == request.headers.get(HOST, ""):
+        scheme, _, host = origin.partition("://")
+        # A page that came without TLS may be of anybody on the way. (A proxy that ends TLS has pages with it.)
+        if host == request.headers.get(HOST, "") and (scheme == TLS_SCHEME or not request.secure):
             return True
         try:
             endpoint = _on_loopback(parse_endpoint(origin))
@@ -122,4 +125,4 @@ def _on_loopback(endpoint: Endpoint) -> Endpoint:
         is_loopback = ipaddress.ip_address(endpoint.host).is_loopback
     except ValueError:
         is_loopback = False
-    return Endpoint(LOOPBACK, endpoint.port) if is_loopback else endpoint
+    return replace(endpoint, host=LOOPBACK) if is_loopback else endpoint

@@ -8,6 +8,7 @@ same (`ETag`), because a node may be replaced by another version at any time.
 import hashlib
 import html
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from string import Template
 from typing import NamedTuple
 
@@ -108,7 +109,7 @@ def policy_of(members: Iterable[Endpoint]) -> bytes:
 def _source_of(member: Endpoint) -> str:
     """The member as a source. A policy cannot name an address of IPv6: browsers take no brackets in it, and would not
     let the page hear that member at all. A port can be named, of any host."""
-    return f"http://*:{member.port}" if ":" in member.host else member.url()
+    return (replace(member, host="*") if ":" in member.host else member).url()
 
 
 def answer_file(request: web.BaseRequest, file: File, headers: Iterable[tuple[bytes, bytes]]) -> Reply:

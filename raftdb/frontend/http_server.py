@@ -27,6 +27,7 @@ from raftdb.frontend.http_reply import Reply, code_of, error_reply, failure_repl
 from raftdb.frontend.http_stream import EventStream
 from raftdb.frontend.http_turns import Turnstile
 from raftdb.frontend.impaired_clients import Wrap, as_it_is
+from raftdb.frontend.tls import Tls
 from raftdb.memory import Hold, MemoryAccount
 from raftdb.route import Handler, Permission, Route, Routes
 from raftdb.tally import RequestTallies
@@ -140,6 +141,12 @@ def paths_of(routes: Routes, *permissions: Permission) -> frozenset[str]:
     )
 
 
+def _tls_refusal() -> bytes:
+    """The answer to one who comes without TLS where it is required."""
+    refused = RequestRefused("forbidden", "this node is reached by TLS alone", hint="write https://HOST:PORT")
+    return error_reply(refused).last_bytes()
+
+
 class HttpServer:
     """One HTTP listener. `start` once, `close` once; both on the event loop."""
 
@@ -155,6 +162,7 @@ class HttpServer:
         gate: Gate | None = None,
         requests: RequestTallies | None = None,
         wrap: Wrap = as_it_is,
+        tls: Tls | None = None,
     ) -> None:
         """`memory` is the account that connections take their memory from (None: one of their own). `host_names`
         returns the names beside IP addresses and `localhost` that a request may name; open routes are served under any
@@ -162,7 +170,7 @@ class HttpServer:
         of `routes`, for short bodies (`raftdb.frontend.http_lean`). `browsers` judges what pages ask for (None: they
         may not act, and only those of this node may read). `gate` finds who asks (None:
         everybody may). `requests` counts all but those of peers. `wrap` is for what lies between clients and this node
-        (`raftdb.frontend.impaired_clients`)."""
+        (`raftdb.frontend.impaired_clients`). `tls` is None if connections are without."""
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._limits = limits or ServerLimits()
         self._wrap = wrap
@@ -174,6 +182,7 @@ class HttpServer:
         self._gate = gate or Gate()
         self._turnstile = Turnstile()
         self._requests = requests or RequestTallies()
+        self._tls = tls
         self._lean = LeanPath(lean or {}, self._turnstile, self._requests, self._gate)
         self._open_paths = paths_of(routes, Permission.OPEN, Permission.HEALTH)
         self._uncounted_paths = paths_of(routes, Permission.PEER)
@@ -204,7 +213,7 @@ class HttpServer:
             auto_decompress=False,
             logger=logger,
         )
-        self._acceptor = Acceptor(self._wrap(self._server))
+        self._acceptor = Acceptor(self._wrap(self._server), self._tls, refusal=_tls_refusal)
         return await self._acceptor.start(host, port)
 
     @property

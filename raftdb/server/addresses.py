@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from raftdb.core.events import NewAddress, UpdateAddresses
 from raftdb.core.model import Member, NodeId
-from raftdb.endpoint import NO_REDIS, Endpoint, RedisAddresses
+from raftdb.endpoint import NO_REDIS, Endpoint, RedisAddresses, parse_endpoint
 from raftdb.errors import RaftdbError
 from raftdb.node.view import NodeView
 from raftdb.server.config import Settings, check_advertised
@@ -138,19 +138,27 @@ class OwnAddress:
 def own_address(settings: Settings, log: LogStore, member: Member | None) -> OwnAddress:
     """The address of this node, now that it starts, which is written down. `member` is this node in its configuration.
 
-    A start with another address than the last one is a move, and so is an address in `members`. The list of first
-    members gives a first member's address, because it may have a better name for it than `listen`.
+    A start with another address than the last one is a move, and so is an address in `members`, and the change to TLS.
+    The list of first members gives a first member's address, because it may have a better name for it than `listen`.
     """
     said = (settings.members or {}).get(settings.id)
     address, stored = said or settings.advertised, log.get_meta(ADDRESS_FACT)
     setting = str(settings.advertised).encode()
+    if said is None and member is not None and stored is not None and _differ_in_scheme(stored, setting):
+        address = member.http.over(settings.advertised.scheme)
     is_new = said is not None or stored not in (None, setting)
     moved = member is not None and member.http != address and is_new
-    if moved and said is None:
+    if moved and said is None and address == settings.advertised:
         check_advertised(settings)
     if not moved and stored != setting:
         log.put_meta(ADDRESS_FACT, setting)
     return OwnAddress(address if moved or member is None else member.http, moved)
+
+
+def _differ_in_scheme(stored: bytes, setting: bytes) -> bool:
+    """Whether a node has only come to TLS, or left it: then it is reached under the name that it had."""
+    before, now = parse_endpoint(stored.decode()), parse_endpoint(setting.decode())
+    return before.authority == now.authority and before.scheme != now.scheme
 
 
 def without_clashes(

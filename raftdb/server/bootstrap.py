@@ -105,6 +105,7 @@ def run_node(settings: Settings) -> int:
             for address in settings.listens.values():
                 check_listen(address)
             identity = make_folder(folder, settings, security)
+        security.belong_to(identity.cluster_id)
         log = stack.enter_context(closing(folder.open_log()))
         state = stack.enter_context(closing(folder.open_state()))
         runner = stack.enter_context(asyncio.Runner(loop_factory=_loop_factory()))
@@ -128,22 +129,13 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     return uvloop.Loop
 
 
-async def _listen_for_http(server: HttpServer, address: Endpoint, parts: Closing) -> None:
-    """Open the port for clients and peers. Raises `Fatal`."""
+async def _listen(server: HttpServer | RedisServer, address: Endpoint, parts: Closing, name: str) -> None:
+    """Open one port. Raises `Fatal`."""
     try:
         await server.start(address.host, address.port)
     except OSError as error:
         raise cannot_listen(address, error) from error
-    parts.then("listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
-
-
-async def _listen_for_redis(server: RedisServer, address: Endpoint, parts: Closing) -> None:
-    """Open one port for Redis clients. Raises `Fatal`."""
-    try:
-        await server.start(address.host, address.port)
-    except OSError as error:
-        raise cannot_listen(address, error) from error
-    parts.then("Redis listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
+    parts.then(name, lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
 
 
 class _Node:
@@ -322,8 +314,9 @@ class _Node:
             gate=access.gate,
             requests=measured.doors["http"],
             wrap=self._wrap(),
+            tls=self._security.http_tls,
         )
-        await _listen_for_http(server, self._settings.listen, parts)
+        await _listen(server, self._settings.listen, parts, "listener")
         parts.then("streams of events", api.streams.close)
         if api.lessons is not None:
             parts.then("lessons", api.lessons.close)
@@ -352,13 +345,14 @@ class _Node:
             users=self._access.users,
             logins=self._access.logins,
             wrap=self._wrap(),
+            tls=self._security.redis_tls,
         )
         if settings.redis is not None:
             plain = forwarding if settings.redis_redirect == "forward" else node
-            await _listen_for_redis(redis(plain), settings.redis, parts)
+            await _listen(redis(plain), settings.redis, parts, "Redis listener")
         if settings.redis_cluster is not None:
             door = redis(node, for_clusters=True, wide_reader=forwarding)
-            await _listen_for_redis(door, settings.redis_cluster, parts)
+            await _listen(door, settings.redis_cluster, parts, "Redis listener")
 
     def _command_limits(self) -> Limits:
         settings = self._settings

@@ -31,6 +31,7 @@ from raftdb.server.setting_values import (
     parse_flag,
     parse_hosts,
     parse_join,
+    parse_names,
     parse_network,
     parse_node_id,
     parse_path,
@@ -41,6 +42,9 @@ from raftdb.server.setting_values import (
 )
 
 EXIT_CONFIGURATION = 2
+
+OFF, BOTH, REQUIRED = "off", "both", "required"
+"""Values of the setting `tls`."""
 
 
 class BadSetting(Fatal):
@@ -90,6 +94,17 @@ class Settings:
         default=None, repr=False, metadata={"parse": parse_text, "is_secret": True}
     )
     """The same without a file, for the environment."""
+    tls: str = field(default=OFF, metadata={"parse": one_of(OFF, BOTH, REQUIRED)})
+    """Whether connections are by TLS: none, those of whom wants that, or all."""
+    tls_cert: Path | None = field(default=None, metadata={"parse": parse_path})
+    """This node's certificate, for clients and peers, with those between it and the CA."""
+    tls_key: Path | None = field(default=None, metadata={"parse": parse_path})
+    tls_ca: Path | None = field(default=None, metadata={"parse": parse_path})
+    """The CA of the nodes: with it peers prove by certificates who they are."""
+    tls_client_ca: Path | None = field(default=None, metadata={"parse": parse_path})
+    """The CA of the clients, who need a certificate of it then."""
+    tls_peer_names: dict[str, str] | None = field(default=None, metadata={"parse": parse_names})
+    """The DNS names in the certificates of members, by id, beside those that name them by a URI."""
     data: Path = field(default=Path("data"), metadata={"parse": parse_path})
     peers: dict[str, Endpoint] | None = field(default=None, metadata={"parse": parse_peers})
     """First members, id to address; read when the folder is new. None: a cluster of this node alone."""
@@ -178,7 +193,10 @@ def load(flags: Mapping[str, object]) -> Settings:
     values |= _parse_all(settings_in(os.environ), "in the environment")
     values |= _parse_all(given, "on the command line")
     settings = _with_own_address(Settings(**values))
+    if settings.tls == REQUIRED:
+        settings = _all_over_tls(settings)
     _check(settings)
+    _check_tls(settings)
     return replace(settings, data=_absolute(settings.data))
 
 
@@ -203,6 +221,22 @@ def _with_own_address(settings: Settings) -> Settings:
             raise BadSetting(f"two members have the same address, {settings.advertise}, which is advertised")
         return replace(settings, peers=told)
     return settings
+
+
+def _all_over_tls(settings: Settings) -> Settings:
+    """`settings` in which every node of the cluster is reached by TLS, as it is where that is required."""
+
+    def changed(members: Mapping[str, Endpoint] | None) -> dict[str, Endpoint] | None:
+        return None if members is None else {name: address.over_tls() for name, address in members.items()}
+
+    join = settings.join
+    return replace(
+        settings,
+        advertise=settings.advertised.over_tls(),
+        peers=changed(settings.peers),
+        members=changed(settings.members),
+        join=None if join is None else tuple(address.over_tls() for address in join),
+    )
 
 
 def check_reachable(members: Mapping[str, Endpoint]) -> None:
@@ -323,3 +357,21 @@ def _check(settings: Settings) -> None:
         raise BadSetting(f"memory_bytes_max must be at least {MEMORY_BYTES_MIN}")
     if settings.election_timeout_ms < 2 * settings.tick_ms:
         raise BadSetting("election_timeout_ms must be at least two ticks")
+
+
+def _check_tls(settings: Settings) -> None:
+    """The checks of what belongs to TLS."""
+    given = [name for name in ("tls_cert", "tls_key", "tls_ca", "tls_client_ca") if getattr(settings, name)]
+    if settings.tls == OFF and given:
+        raise BadSetting(f"{given[0]} is set, and tls is off", hint="set tls to both or to required")
+    if settings.tls != OFF and not {"tls_cert", "tls_key"}.issubset(given):
+        raise BadSetting("tls needs tls_cert and tls_key", hint="'raftdb cert node' makes both")
+    if settings.tls_client_ca is not None and settings.tls_ca is None:
+        hint = "without it peers could not show who they are, and clients could"
+        raise BadSetting("tls_client_ca needs tls_ca", hint=hint)
+    if settings.tls_peer_names is not None and settings.tls_ca is None:
+        raise BadSetting("tls_peer_names says who peers are by their certificates, and there is no tls_ca")
+    if any(address.is_tls for address in settings.listens.values()):
+        raise BadSetting("what a node listens on is HOST:PORT", hint="tls = required makes it one of TLS")
+    if settings.advertised.is_tls and settings.tls == OFF:
+        raise BadSetting(f"{settings.advertised} is advertised, and tls is off")

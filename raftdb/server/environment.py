@@ -11,7 +11,9 @@ from collections.abc import Mapping
 
 PREFIX = "RAFTDB_"
 CONFIG_FILE = f"{PREFIX}CONFIG"
-OF_CLIENTS = frozenset({"RAFTDB_URL", "RAFTDB_HISTORY"})
+OF_CLIENTS = frozenset(
+    {"RAFTDB_URL", "RAFTDB_HISTORY", "RAFTDB_CONNECT_CA", "RAFTDB_CONNECT_CERT", "RAFTDB_CONNECT_KEY"}
+)
 """Names with our prefix that are no settings of a node."""
 
 _BY_NAME = re.compile(

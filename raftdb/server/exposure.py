@@ -9,11 +9,12 @@ import ipaddress
 import socket
 
 from raftdb.endpoint import Endpoint
-from raftdb.server.config import BadSetting, Settings
+from raftdb.server.config import REQUIRED, BadSetting, Settings
 
 WAYS_OUT = (
-    "listen on a loopback address such as 127.0.0.1, or set insecure = true if only nodes and clients that you trust "
-    "reach it"
+    "listen on a loopback address such as 127.0.0.1, or set tls = required with tls_ca for the certificates of nodes, "
+    "and tls_client_ca or admin_password_file for clients, or set insecure = true if only nodes and clients that you "
+    "trust reach it"
 )
 
 
@@ -35,9 +36,20 @@ def exposed(settings: Settings) -> dict[str, Endpoint]:
     return {name: address for name, address in settings.listens.items() if not is_loopback(address)}
 
 
+def peers_are_proved(settings: Settings) -> bool:
+    """Whether every peer has to prove that it is one, and nobody else hears what is said."""
+    return settings.tls == REQUIRED and settings.tls_ca is not None
+
+
+def clients_are_proved(settings: Settings) -> bool:
+    """Whether every client has to prove who it is: by a certificate, or as a user whose password nobody else hears."""
+    has_users = settings.admin_password is not None or settings.admin_password_file is not None
+    return settings.tls == REQUIRED and (settings.tls_client_ca is not None or has_users)
+
+
 def check_exposure(settings: Settings) -> None:
     """Raise BadSetting if this node would serve strangers, and was not told to."""
-    if settings.insecure:
+    if settings.insecure or (peers_are_proved(settings) and clients_are_proved(settings)):
         return
     for name, address in exposed(settings).items():
         setting = "listen" if name == "http" else name

@@ -49,7 +49,7 @@ EXIT_OF_REASON = {
 
 def cluster_id_of(first_members: Mapping[str, Endpoint], origin: str | None = None) -> str:
     """The name of the cluster that begins with these members and, if there is an `origin`, with that backup."""
-    text = ",".join(f"{name}={address}" for name, address in sorted(first_members.items()))
+    text = ",".join(f"{name}={address.authority}" for name, address in sorted(first_members.items()))
     if origin is not None:
         # A list of members ends with a port number, so none reads like one with an origin.
         text += f"|{origin}"

@@ -22,7 +22,7 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal, RaftdbError, RemoteProtocolError, Unavailable, required
 from raftdb.node.view import NodeView
 from raftdb.server.config import EXIT_CONFIGURATION, Settings
-from raftdb.transport import PeerProof, ask_to_join, new_session, short_reason
+from raftdb.transport import PeerProof, PeerTls, ask_to_join, new_session, short_reason, where
 
 logger = logging.getLogger("raftdb.server")
 
@@ -43,7 +43,8 @@ def find_cluster(settings: Settings, proof: PeerProof) -> str:
     pause_s, last_why = PAUSE_MIN_S, ""
     while True:
         try:
-            return _proved_cluster_id(nodes, proof) if proof.is_offered else _cluster_id(nodes)
+            is_proved = proof.is_offered_to(nodes[0])
+            return _proved_cluster_id(nodes, proof) if is_proved else _cluster_id(nodes, proof)
         except RaftdbError as error:
             if error.message != last_why:
                 details = {"asked": ",".join(map(str, nodes)), "why": error.message}
@@ -53,9 +54,11 @@ def find_cluster(settings: Settings, proof: PeerProof) -> str:
         pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
 
-def _cluster_id(nodes: Sequence[Endpoint]) -> str:
+def _cluster_id(nodes: Sequence[Endpoint], proof: PeerProof) -> str:
     """What one of these nodes says that its cluster is. Raises RaftdbError."""
-    with Client(list(map(str, nodes)), unreachable_timeout_ms=0.0) as client:
+    tls = proof.tls_to(nodes[0])
+    context = None if tls is None else tls.context()
+    with Client(list(map(str, nodes)), unreachable_timeout_ms=0.0, tls=context) as client:
         return client.status().cluster_id
 
 
@@ -68,7 +71,12 @@ def _proved_cluster_id(nodes: Sequence[Endpoint], proof: PeerProof) -> str:
             try:
                 async with new_session(total_s=ASK_TIMEOUT_S_MIN) as session:
                     _, answer = await ask_to_join(session, node, proof, None)
-                return str(answer.get("cluster_id", ""))
+                cluster_id, tls = str(answer.get("cluster_id", "")), proof.tls_to(node)
+                if tls is None or tls.may_speak_for(cluster_id):
+                    return cluster_id
+                why = RemoteProtocolError(
+                    f"{node} says that it is of cluster {cluster_id}, its certificate does not"
+                )
             except RemoteProtocolError as error:
                 why = error
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -164,7 +172,7 @@ class Registrar:
     async def _join(self, session: aiohttp.ClientSession, target: Endpoint) -> bool:
         """Ask to be added, unless this node is a member already."""
         own = self._view.id
-        cluster = _Proved(target, self._proof) if self._proof.is_offered else _AsClient(session, target)
+        cluster = self._cluster_at(session, target)
         found = await cluster.members()
         known = next((one for one in found.get("members", ()) if one.get("id") == own), None)
         if known is None:
@@ -178,14 +186,24 @@ class Registrar:
             )
         return True
 
+    def _cluster_at(self, session: aiohttp.ClientSession, target: Endpoint) -> "_Proved | _AsClient":
+        """The cluster as this node asks it at `target`. Raises OSError."""
+        try:
+            if self._proof.is_offered_to(target):
+                return _Proved(target, self._proof)
+            return _AsClient(session, target, self._proof.tls_to(target))
+        except RemoteProtocolError as error:
+            raise ConnectionError(error.message) from None
+
 
 class _AsClient:
     """The cluster as a client asks it at one of its nodes. Redirects are followed. Raises `JoinRefused`, OSError for a
     refusal that may pass, aiohttp's errors."""
 
-    def __init__(self, session: aiohttp.ClientSession, target: Endpoint) -> None:
+    def __init__(self, session: aiohttp.ClientSession, target: Endpoint, tls: PeerTls | None) -> None:
         self._session = session
         self._target = target
+        self._url, self._options = where(target, "/v1/members", tls)
 
     async def members(self) -> Mapping[str, Any]:
         """The members as the leader knows them."""
@@ -196,13 +214,13 @@ class _AsClient:
         return await self._call("POST", facts)
 
     async def _call(self, method: str, body: Mapping[str, object] | None = None) -> Mapping[str, Any]:
-        async with self._session.request(method, self._target.url("/v1/members"), json=body) as response:
+        async with self._session.request(method, self._url, json=body, **self._options) as response:
             return _checked(self._target, response.status, await response.json(content_type=None))
 
 
 class _Proved:
-    """The cluster as one asks it that knows its secret, by members that prove that they know it, too. Raises the same,
-    and RemoteProtocolError."""
+    """The cluster as one asks it that proves itself, by the secret or by a certificate, by members that do so, too.
+    Raises the same, and RemoteProtocolError."""
 
     def __init__(self, target: Endpoint, proof: PeerProof) -> None:
         self._target = target
@@ -212,6 +230,8 @@ class _Proved:
         """The members as the leader knows them, or as the node does that was asked if it knows no leader."""
         status, answer = await self._ask(None)
         leader = learnt_endpoint(answer.get("leader"))
+        if leader is not None and self._target.is_tls:
+            leader = leader.over_tls()
         if leader is not None and leader != self._target:
             self._target = leader
             status, answer = await self._ask(None)

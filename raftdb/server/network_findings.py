@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raftdb.endpoint import Endpoint
-from raftdb.server.config import BadSetting, Settings
-from raftdb.server.exposure import WAYS_OUT, exposed, is_loopback
+from raftdb.server.config import BOTH, OFF, REQUIRED, BadSetting, Settings
+from raftdb.server.exposure import WAYS_OUT, clients_are_proved, exposed, is_loopback, peers_are_proved
 from raftdb.server.secret_file import secrets_of
 from raftdb.transport import Secrets
 from storage import Finding
@@ -70,11 +70,20 @@ def _listeners(examined: Examined) -> Iterator[Finding]:
         yield Finding(setting, f"{address} for {door}; reached by {reach_of(address)}")
 
 
+def _on_the_way(examined: Examined) -> str:
+    """Whether others on the way can read it, in words."""
+    return {OFF: "not encrypted", BOTH: "encrypted for whom wants that", REQUIRED: "encrypted"}[
+        examined.settings.tls
+    ]
+
+
 def _peers(examined: Examined) -> Iterator[Finding]:
     """What peers prove."""
     secrets, is_exposed = examined.secrets, "http" in examined.exposed
-    advice = "set cluster_secret_file (docs/security.md)"
-    if isinstance(secrets, BadSetting):
+    advice = "set tls and tls_ca, or cluster_secret_file (docs/security.md)"
+    if peers_are_proved(examined.settings):
+        yield Finding("peers", "prove by certificates which node of the cluster they are")
+    elif isinstance(secrets, BadSetting):
         yield Finding("peers", secrets.message, False, secrets.hint)
     elif secrets == (None,):
         yield Finding("peers", NOBODY, not is_exposed, advice if is_exposed else None)
@@ -84,26 +93,32 @@ def _peers(examined: Examined) -> Iterator[Finding]:
         yield Finding("peers", what, not is_exposed, advice if is_exposed else None)
     else:
         count = "a secret" if len(secrets) == 1 else f"one of {len(secrets)} secrets"
-        yield Finding("peers", f"prove that they know {count}; what they say is not encrypted")
+        yield Finding("peers", f"prove that they know {count}; what they say is {_on_the_way(examined)}")
 
 
 def _clients(examined: Examined) -> Iterator[Finding]:
     """What clients prove."""
     settings = examined.settings
     if settings.admin_password is not None or settings.admin_password_file is not None:
-        yield Finding(
-            "clients", "are users; nobody is served before there is one; passwords are not encrypted"
-        )
+        passwords = f"passwords are {_on_the_way(examined)}"
+        yield Finding("clients", f"are users; nobody is served before there is one; {passwords}")
+        return
+    if clients_are_proved(settings):
+        yield Finding("clients", "show certificates of tls_client_ca, by TLS alone")
         return
     what = f"{NOBODY}, unless the cluster has users"
     advice = "set admin_password_file, or make a user (docs/security.md)"
     yield Finding("clients", what, not examined.exposed, advice if examined.exposed else None)
 
 
+def _is_proved(settings: Settings) -> bool:
+    return peers_are_proved(settings) and clients_are_proved(settings)
+
+
 def _insecure(examined: Examined) -> Iterator[Finding]:
     """Whether the node starts."""
     settings = examined.settings
-    if examined.exposed and not settings.insecure:
+    if examined.exposed and not settings.insecure and not _is_proved(settings):
         yield Finding("insecure", "false: the node does not start as it is", False, WAYS_OUT)
     else:
         needed = "the node starts because of it" if examined.exposed else "not needed"

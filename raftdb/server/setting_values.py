@@ -48,6 +48,16 @@ def parse_peers(value: object) -> dict[str, Endpoint]:
     return peers
 
 
+def parse_names(value: object) -> dict[str, str]:
+    """`n1=HOST,n2=HOST,...` (or the same as a table): names of hosts by the ids of members."""
+    if isinstance(value, str):
+        pairs = [item.strip().partition("=") for item in value.split(",") if item.strip()]
+        value = {name: host for name, _, host in pairs}
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError("it is not a list ID=HOST,...")
+    return {parse_node_id(name): parse_hosts(host)[0] for name, host in value.items()}
+
+
 def parse_join(value: object) -> tuple[Endpoint, ...]:
     """Addresses of a running cluster, `http://HOST:PORT` or HOST:PORT each, in one text or a list."""
     texts = value.split(",") if isinstance(value, str) else value

@@ -45,7 +45,7 @@ class TakingIn:
         if not self._node.is_leader():
             raise Unavailable("not_leader", "another node leads")
         fields = {"id": member.id, "http": member.http}
-        logger.info("a node that knows the secret joins", extra={"fields": fields})
+        logger.info("a node that has proved itself joins", extra={"fields": fields})
         return (await self._node.change_members(AddMember(member), force=False)).index
 
 

@@ -48,11 +48,21 @@ end: with 64 clients that took a sixth of a leader's time. What WebSocket adds (
 reason) takes few lines over a protocol of asyncio.
 
 Who is a peer is proved before anything is decoded (`proof.py`): with a secret that the nodes share, every frame, the
-handshake's included, bears a seal that only they can make, and only once. Without a secret a stranger that can reach
+handshake's included, bears a seal that only they can make, and only once; with certificates that name the members
+(`certificates.py`), TLS does the same, and hides what is said. Without a secret a stranger that can reach
 the port and knows the cluster's id and a member's id and uuid can pose as that member, so such a port belongs on a
 trusted network.
 """
 
+from raftdb.transport.certificates import (
+    Certificate,
+    CheckedObject,
+    PeerContext,
+    PeerTls,
+    accept_peers,
+    ids_in,
+    uris_in,
+)
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.forward_client import ForwardEvents, ForwardLink
 from raftdb.transport.forward_server import ForwardServer, ForwardStream
@@ -65,7 +75,7 @@ from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.peer_server import PeerServer
 from raftdb.transport.proof import SECRETS_MAX, PeerProof, Secrets
 from raftdb.transport.reasons import short_reason
-from raftdb.transport.sessions import new_session
+from raftdb.transport.sessions import new_session, where
 from raftdb.transport.snapshot_client import PIECE_TIMEOUT_S, FetchFailed, SnapshotClient
 from raftdb.transport.snapshot_server import SnapshotServer
 
@@ -73,7 +83,9 @@ __all__ = [
     "PIECE_TIMEOUT_S",
     "SECRETS_MAX",
     "THE_NETWORK",
+    "Certificate",
     "CheckPeer",
+    "CheckedObject",
     "FetchFailed",
     "ForwardEvents",
     "ForwardLink",
@@ -86,16 +98,22 @@ __all__ = [
     "LinkStatistics",
     "LocalIdentity",
     "Medium",
+    "PeerContext",
     "PeerEvents",
     "PeerLinks",
     "PeerProof",
     "PeerServer",
+    "PeerTls",
     "Recollection",
     "Secrets",
     "SnapshotClient",
     "SnapshotServer",
+    "accept_peers",
     "ask_to_join",
+    "ids_in",
     "new_session",
     "short_reason",
+    "uris_in",
+    "where",
 ]
 """What other packages may use."""

@@ -116,7 +116,7 @@ class ForwardLink:
         )
         try:
             answer = await exchange(stream, identity.introduce(Hello, self._peer))
-            await check_answer(answer, self._peer, identity, self._check_peer)
+            await check_answer(stream, answer, self._peer, identity, self._check_peer)
         except BaseException:
             stream.abort()
             await asyncio.wait({stream.ended})

@@ -45,8 +45,20 @@ async def exchange(stream: FrameStream, hello: Hello) -> Welcome | Refused:
     return answer
 
 
+def not_certified(certified: frozenset[str] | None, source: str) -> Refused | None:
+    """The refusal of one that introduces itself as `source`, with a certificate that names others; see
+    `FrameStream.certified`."""
+    if not certified or source in certified:
+        return None
+    return Refused("certificate", f"the certificate names {', '.join(sorted(certified))}, and not {source}")
+
+
 async def check_answer(
-    answer: Welcome | Refused, peer: str, identity: LocalIdentity, check_peer: CheckPeer
+    stream: FrameStream,
+    answer: Welcome | Refused,
+    peer: str,
+    identity: LocalIdentity,
+    check_peer: CheckPeer,
 ) -> None:
     """Raise GreetingRefused unless it is `peer` who has answered, and both accept each other."""
     if isinstance(answer, Refused):
@@ -54,7 +66,9 @@ async def check_answer(
     if answer.source != peer:
         refused = Refused("wrong_source", f"{answer.source} answered in place of {peer}")
         raise GreetingRefused(refused, answer.source)
-    own_refusal = await check_introduction(answer, identity, check_peer)
+    own_refusal = not_certified(stream.certified, answer.source)
+    if own_refusal is None:
+        own_refusal = await check_introduction(answer, identity, check_peer)
     if own_refusal is not None:
         raise GreetingRefused(own_refusal, is_own=True)
 
@@ -93,7 +107,7 @@ class Reception:
             if not isinstance(hello, Hello):
                 raise RemoteProtocolError("a connection begins with a hello")
             stream.meet(hello.source)
-            refused = judge(hello)
+            refused = not_certified(stream.certified, hello.source) or judge(hello)
             if refused is None:
                 self._pending[stream] = True
                 refused = await check_introduction(hello, self._identity, self._check_peer)

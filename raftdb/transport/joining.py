@@ -1,10 +1,12 @@
-"""How a node with the secret of a cluster is taken in: it proves that it knows it, and so does the member that it asks.
+"""How a node that can prove itself is taken in: by the secret of the cluster or by a certificate that names it. The
+member that it asks proves itself, too.
 
     GET  /v1/peer/join                         which cluster this is, and who its members are
     POST /v1/peer/join, Raftdb-Member: MEMBER  take this node in: its id and addresses, as JSON in base64
 
-The answer is JSON. Both are sealed (`sealed_requests`), so neither end believes a stranger. What is asked without a
-proof is not served here: whoever has no secret joins as a client does, by `POST /v1/members`.
+The answer is JSON. Where no certificates prove both ends, both are sealed (`sealed_requests`), so neither end believes
+a stranger. What is asked without a proof is not served here: who has none joins as a client does, by
+`POST /v1/members`.
 """
 
 import asyncio
@@ -23,6 +25,7 @@ from raftdb.route import Permission, Route, Routes
 from raftdb.transport.limits import PEER_PATH
 from raftdb.transport.proof import PeerProof
 from raftdb.transport.sealed_requests import UNPROVED, Prover, admit, frame_of, read_tag, seal_headers
+from raftdb.transport.sessions import where
 from raftdb.transport.upgrade import refuse_browsers
 from raftdb.wire.sealing import Unproved
 
@@ -56,16 +59,19 @@ class JoinServer:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a node. Raises RequestRefused, RemoteProtocolError."""
         refuse_browsers(request)
-        if not self._proof.is_known:
+        certified = self._proof.certified(request.transport)
+        if not certified and not self._proof.is_known:
             raise RequestRefused(
                 "forbidden", "this node has no secret by which others could prove themselves"
             )
         seal = admit(request, self._proof, (MEMBER_HEADER,))
         if isinstance(seal, web.Response):
             return seal
-        if not seal.tag_bytes:
+        if not seal.tag_bytes and not certified:
             raise RequestRefused("forbidden", "here only nodes join that know the secret of the cluster")
         member = parse_member(request.headers.get(MEMBER_HEADER, "")) if request.method == "POST" else None
+        if member is not None and certified and member.get("id") not in certified:
+            raise RequestRefused("forbidden", "the certificate does not name the node that is to be taken in")
         status, body = await self._answer(member)
         headers = seal_headers(seal, frame_of(str(status), {}, (), body))
         return web.Response(status=status, body=body, content_type="application/json", headers=headers)
@@ -100,20 +106,24 @@ async def ask_to_join(
     """What the member at `target` answers to a node with these facts, or to one that only asks: a status and a JSON
     object. Raises RemoteProtocolError (also if it does not prove that it knows the secret), aiohttp's errors,
     OSError."""
-    prover = Prover(proof, JOIN_PATH)
+    prover = Prover(proof, JOIN_PATH, target)
     method = "GET" if facts is None else "POST"
     headers = {} if facts is None else {MEMBER_HEADER: write_member(facts)}
-    url = target.url(JOIN_PATH)
-    async with session.request("GET", url, headers=prover.begin(), allow_redirects=False) as response:
-        prover.begun(response.status, response.headers)
+    url, options = where(target, JOIN_PATH, proof.tls_to(target))
+    if prover.seal is None:
+        begin = prover.begin()
+        async with session.request("GET", url, headers=begin, allow_redirects=False, **options) as response:
+            prover.begun(response.status, response.headers)
     seal = required(prover.seal, "seal")
     sealed = seal_headers(seal, frame_of(method, headers, (MEMBER_HEADER,)))
-    async with session.request(method, url, headers={**headers, **sealed}, allow_redirects=False) as response:
+    headers |= sealed
+    async with session.request(method, url, headers=headers, allow_redirects=False, **options) as response:
         body = await _body_of(response)
         if response.status == UNPROVED:
             raise Unproved
-        frame = frame_of(str(response.status), {}, (), body)
-        seal.check(b"", frame, read_tag(response.headers))
+        if seal.tag_bytes:
+            frame = frame_of(str(response.status), {}, (), body)
+            seal.check(b"", frame, read_tag(response.headers))
     try:
         return response.status, _object(body)
     except (ValueError, RecursionError):

@@ -190,7 +190,7 @@ class PeerLink:
             # The connection, the change of protocols and the answer to the hello take a trip each.
             self._pinger.measured(min((upgraded_s - dialled_s) / 2, clock() - upgraded_s))
             fit_kernel_retries(stream, self._trips, limits)
-            await check_answer(answer, self.peer, context.identity, context.check_peer)
+            await check_answer(stream, answer, self.peer, context.identity, context.check_peer)
         except BaseException:
             await self._hang_up(stream)
             raise

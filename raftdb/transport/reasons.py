@@ -2,11 +2,13 @@
 
 import os
 import socket
+import ssl
 from http import HTTPStatus
 
 import aiohttp
 
 from raftdb.errors import RemoteProtocolError
+from raftdb.tls_reasons import tls_reason
 
 
 class DialRefused(Exception):
@@ -32,6 +34,8 @@ def short_reason(error: object) -> str:
         # aiohttp's own error has the resolver's number as its errno, which is not one of the system's.
         if isinstance(cause, socket.gaierror | aiohttp.ClientConnectorDNSError):
             return "the host name cannot be resolved"
+        if isinstance(cause, ssl.SSLError):
+            return tls_reason(cause)
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno).lower()
         if not isinstance(cause, BaseException):
@@ -41,7 +45,7 @@ def short_reason(error: object) -> str:
         if error.status == HTTPStatus.SERVICE_UNAVAILABLE:  # the status of a node without room
             return "it takes no link now: it is stopping, or busy"
         if error.status == HTTPStatus.FORBIDDEN:
-            return "it wants another proof of its peers: is the secret of the cluster the same at both nodes?"
+            return "it wants another proof of its peers: are TLS and the secret of the cluster alike at both nodes?"
         return f"HTTP status {error.status} in answer to a dial: is that a raftdb node?"
     if isinstance(error, RemoteProtocolError):
         return error.message

@@ -13,6 +13,7 @@ from typing import cast
 
 from aiohttp import web
 
+from raftdb.endpoint import Endpoint
 from raftdb.errors import RemoteProtocolError, RequestRefused
 from raftdb.transport.proof import NONCE_HEADER, PeerProof
 from raftdb.transport.upgrade import PeerConnection
@@ -52,7 +53,8 @@ def admit(request: web.BaseRequest, proof: PeerProof, names: tuple[str, ...]) ->
     headers = request.headers
     try:
         if SEAL_HEADER not in headers:
-            seal, nonce = proof.answer(request.path, headers.get(NONCE_HEADER))
+            certified = proof.certified(request.transport)
+            seal, nonce = proof.answer(request.path, headers.get(NONCE_HEADER), certified)
             if nonce is None:
                 return seal
             connection.peer_seal = seal
@@ -74,16 +76,18 @@ def admit(request: web.BaseRequest, proof: PeerProof, names: tuple[str, ...]) ->
 class Prover:
     """The end that asks, for one connection after another."""
 
-    def __init__(self, proof: PeerProof, path: str) -> None:
+    def __init__(self, proof: PeerProof, path: str, target: Endpoint) -> None:
+        """Raises RemoteProtocolError if `target` cannot be reached as it has to be."""
         self._proof = proof
         self._path = path
-        self._offer = proof.offer(path)
+        self._is_certified = proof.is_certified_at(target)
+        self._offer = proof.offer(path, is_certified=self._is_certified)
         self.seal: Seal | None = self._offer.sealed(None) if self._offer.nonce is None else None
         """That of the connection; None before it was begun."""
 
     def begin(self) -> dict[str, str]:
         """The headers of the request that begins a connection."""
-        self._offer = self._proof.offer(self._path)
+        self._offer = self._proof.offer(self._path, is_certified=self._is_certified)
         return {} if self._offer.nonce is None else {NONCE_HEADER: self._offer.nonce}
 
     def begun(self, status: int, headers: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduct
 from raftdb.transport.medium import THE_NETWORK, Medium
 from raftdb.transport.reasons import short_reason
 from raftdb.transport.sealed_requests import UNPROVED, Prover, frame_of, read_tag, seal_headers
-from raftdb.transport.sessions import new_session
+from raftdb.transport.sessions import new_session, where
 from raftdb.transport.snapshot_server import (
     ANSWER_HEADERS,
     AUTHORIZATION,
@@ -79,12 +79,12 @@ class SnapshotClient:
         self._identity = identity
         self._check_peer = check_peer
         self._source = source
-        self._url = address.url(SNAPSHOT_PATH)
+        self._address = address
         self._digest = digest
         self._size_bytes = size_bytes
         self._timeout_s = piece_timeout_s
         self._medium = medium
-        self._prover = Prover(identity.proof, SNAPSHOT_PATH)
+        self._prover: Prover | None = None
 
     async def __aenter__(self) -> "SnapshotClient":
         self._session = new_session(connect_timeout_s=DIAL_TIMEOUT_S)
@@ -123,11 +123,12 @@ class SnapshotClient:
             "Range": f"bytes={offset}-{offset + length - 1}",
         }
         # A connection that has ended meanwhile is made anew, and the ends prove themselves again.
+        prover = self._prover = self._prover or Prover(self._identity.proof, SNAPSHOT_PATH, self._address)
         for _ in range(2):
-            if self._prover.seal is None:
-                begun = await self._get(self._prover.begin(), 0)
-                self._prover.begun(begun.status, begun.headers)
-            seal = required(self._prover.seal, "seal")
+            if prover.seal is None:
+                begun = await self._get(prover.begin(), 0)
+                prover.begun(begun.status, begun.headers)
+            seal = required(prover.seal, "seal")
             sealed = seal_headers(seal, frame_of("GET", headers, REQUEST_HEADERS))
             answer = await self._get({**headers, **sealed}, length)
             if not seal.tag_bytes:
@@ -136,12 +137,14 @@ class SnapshotClient:
                 frame = frame_of(str(answer.status), answer.headers, ANSWER_HEADERS, answer.body)
                 await asyncio.to_thread(seal.check, b"", frame, read_tag(answer.headers))
                 return answer
-            self._prover.seal = None
+            prover.seal = None
         raise Unproved
 
     async def _get(self, headers: Mapping[str, str], length: int) -> "_Answer":
         """Ask, and read the body as far as it can be of use: a piece of at most `length` bytes, or a refusal."""
-        async with self._session.get(self._url, headers=headers, allow_redirects=False) as response:
+        tls = self._identity.proof.tls_to(self._address)
+        url, options = where(self._address, SNAPSHOT_PATH, tls, peer=self._source)
+        async with self._session.get(url, headers=headers, allow_redirects=False, **options) as response:
             count = 0
             if response.status == 206:
                 match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))

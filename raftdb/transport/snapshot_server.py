@@ -28,6 +28,7 @@ from aiohttp import web
 
 from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
 from raftdb.route import Permission, Route, Routes
+from raftdb.transport.greeting import not_certified
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
 from raftdb.transport.limits import PEER_PATH
 from raftdb.transport.medium import THE_NETWORK, Medium
@@ -176,7 +177,9 @@ class SnapshotServer:
         digest = _DIGEST.fullmatch(request.headers.get("If-Match", ""))
         if digest is None:
             raise RequestRefused("bad_request", "a snapshot is named by its digest in If-Match")
-        refused = await check_introduction(hello, self._identity, self._check_peer)
+        refused = not_certified(self._identity.proof.certified(request.transport), hello.source)
+        if refused is None:
+            refused = await check_introduction(hello, self._identity, self._check_peer)
         if refused is None and not self._is_member(hello.source):
             refused = Refused("not_member", f"{hello.source} is no member of this cluster")
         if refused is not None:

@@ -46,6 +46,8 @@ class FrameStream(asyncio.Protocol):
 
     def __init__(self, seal: Seal = UNSEALED) -> None:
         self.seal = seal
+        self.certified: frozenset[str] | None = None
+        """The members that the other end's certificate names; None if certificates prove nothing here."""
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self.on_room: Callable[[], None] = _ignore
@@ -187,7 +189,9 @@ class FrameStream(asyncio.Protocol):
         self._abort_timer = self._loop.call_later(timeout_s, self.abort)
         if not self._transport.is_closing():
             self._transport.resume_reading()
-            self._transport.write_eof()
+            # TLS has no end of one direction: the other end closes when it has the reason.
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
 
     def abort(self, reason: str = "") -> None:
         """End the connection without telling the other end why. `reason` is for `ended`, unless it has one."""

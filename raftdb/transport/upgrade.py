@@ -80,7 +80,8 @@ def accepted(
         raise ConnectionResetError("the caller has gone")
     connection = cast(PeerConnection, request.protocol)
     try:
-        seal, nonce = proof.answer(request.path, request.headers.get(NONCE_HEADER))
+        certified = proof.certified(transport)
+        seal, nonce = proof.answer(request.path, request.headers.get(NONCE_HEADER), certified)
     except RequestRefused:
         proof.refused(request.remote)
         raise
@@ -92,6 +93,7 @@ def accepted(
 
     stream = make(seal)
     stream.on_lost = lost
+    stream.certified = certified
     proof.note(stream)
     transport.write(_head(*_SWITCHING, *_nonce_line(nonce)))
     transport.set_protocol(stream)
@@ -159,12 +161,16 @@ async def dial(
 ) -> FrameStream:
     """Connect and change protocols at `path`, to a stream that `make` has made. The timeout is for the connection
     alone. Raises DialRefused, RemoteProtocolError, TimeoutError, OSError."""
-    offer = proof.offer(path)
-    loop = asyncio.get_running_loop()
+    loop, tls = asyncio.get_running_loop(), proof.tls_to(endpoint)
+    context, name = (None, None) if tls is None else (tls.context(), tls.server_name(endpoint.host))
     async with asyncio.timeout(connect_timeout_s):
-        transport, answer = await loop.create_connection(_Answer, endpoint.host, endpoint.port)
+        transport, answer = await loop.create_connection(
+            _Answer, endpoint.host, endpoint.port, ssl=context, server_hostname=name
+        )
     try:
-        lines = (f"Host: {endpoint}", "Connection: Upgrade", f"Upgrade: {PROTOCOL}")
+        certified = tls.ids(transport) if tls is not None and tls.is_mutual else None
+        offer = proof.offer(path, is_certified=bool(certified))
+        lines = (f"Host: {endpoint.authority}", "Connection: Upgrade", f"Upgrade: {PROTOCOL}")
         transport.write(_head(f"GET {path} HTTP/1.1", *lines, *_nonce_line(offer.nonce)))
         status = await answer.status
         if status != 101:
@@ -177,6 +183,7 @@ async def dial(
         await asyncio.wait({answer.over})
         raise
     stream = make(seal)
+    stream.certified = certified
     proof.note(stream)
     transport.set_protocol(stream)
     stream.connection_made(transport)

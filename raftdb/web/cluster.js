@@ -157,7 +157,7 @@ export class Cluster extends EventTarget {
   // The node that another window tells of.
   #known({ id, http }) {
     if (id === "" || (this.own.id === "" && http === this.own.http)) return this.own;
-    return this.nodes.get(id) ?? this.#added(new Node(id, http, `http://${http}`));
+    return this.nodes.get(id) ?? this.#added(new Node(id, http, baseOf(http)));
   }
 
   // All that this window knows, for one that has just come.
@@ -210,11 +210,11 @@ export class Cluster extends EventTarget {
     for (const member of members) {
       const known = this.nodes.get(member.id);
       if (known === undefined) {
-        const added = this.#added(new Node(member.id, member.http, `http://${member.http}`));
+        const added = this.#added(new Node(member.id, member.http, baseOf(member.http)));
         if (this.sharing.hasStreams) added.stream.start();
       } else if (known.http !== member.http) {
         known.http = member.http;
-        if (known !== this.own) known.base = `http://${member.http}`;
+        if (known !== this.own) known.base = baseOf(member.http);
       }
     }
     const ids = new Set(members.map((member) => member.id));
@@ -260,6 +260,11 @@ export class Cluster extends EventTarget {
       this.dispatchEvent(new Event("change"));
     });
   }
+}
+
+// The beginning of the addresses at a member: a member that is reached by TLS says so.
+function baseOf(http) {
+  return http.startsWith("https://") ? http : `http://${http}`;
 }
 
 // Names in the order in which people count: n2 before n10.

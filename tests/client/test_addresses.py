@@ -36,7 +36,8 @@ def test_what_a_node_names_is_followed_only_if_it_can_be_dialled(text: str) -> N
 @pytest.mark.parametrize("location", ["http://N1:8001/v1/execute?x", "HTTP://n1:8001"])
 def test_a_redirect_is_read_like_any_address(location: str) -> None:
     assert leader_of_error(redirect(location)) == at("n1:8001")
-    assert leader_of_error(redirect("https://n1:8001/")) is None
+    assert leader_of_error(redirect("https://n1:8001/")) == at("n1:8001").over_tls()
+    assert leader_of_error(redirect("ftp://n1:8001/")) is None
     assert leader_of_error(redirect("/v1/execute")) is None
 
 

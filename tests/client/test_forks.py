@@ -87,12 +87,12 @@ client.incr("n")
 build = sharing.SharedCalls.__init__
 begun = threading.Barrier(4)
 
-def slowly(self, caller):
+def slowly(self, *given):
     try:
         begun.wait(1.0)
     except threading.BrokenBarrierError:
         pass
-    build(self, caller)
+    build(self, *given)
 
 def count():
     sharing.SharedCalls.__init__ = slowly

@@ -303,7 +303,7 @@ def test_a_client_from_a_url() -> None:
         "",
         "raftdb://",
         "redis://n1:6379",
-        "https://n1:8001",
+        "ftp://n1:8001",
         "raftdb://n1",
         "raftdb://user:secret@n1:8001",
         "raftdb://n1:8001/0",

@@ -315,7 +315,7 @@ class TestAddresses:
         assert tuple(map(str, parse_addresses(text))) == addresses
 
     @pytest.mark.parametrize(
-        "text", ["", ",", "h", "h:", ":1", "h:x", "h:0", "h:65536", "https://h:1", "::1:80", "h:1/x"]
+        "text", ["", ",", "h", "h:", ":1", "h:x", "h:0", "h:65536", "ftp://h:1", "::1:80", "h:1/x"]
     )
     def test_anything_else_is_refused(self, text: str) -> None:
         with pytest.raises(RequestRefused):

@@ -18,6 +18,7 @@ from raftdb.frontend.http_login import Gate
 from raftdb.frontend.http_pages import PagesApi
 from raftdb.frontend.http_server import HttpServer, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency
+from raftdb.frontend.tls import Tls
 from raftdb.impairment import ImpairedNetwork, NetworkChange
 from raftdb.limits import DEFAULT_LIMITS, Limits
 from raftdb.machine.connection import Ping
@@ -322,6 +323,7 @@ async def running(
     requests: RequestTallies | None = None,
     logins: Logins | None = None,
     gate: Gate | None = None,
+    tls: Tls | None = None,
 ) -> AsyncIterator[Harness]:
     """A server on a free port of the loopback interface."""
     node = node or StubNode()
@@ -343,6 +345,7 @@ async def running(
         lean=api.lean_routes(),
         browsers=browsers,
         requests=requests,
+        tls=tls,
     )
     if Ways.is_lean:
         know_heads(server)

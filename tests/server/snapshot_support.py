@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from raftdb.core.messages import InstallSnapshot
 from raftdb.endpoint import Endpoint, parse_endpoint
 from raftdb.frontend.http_server import HttpServer
+from raftdb.frontend.tls import Tls
 from raftdb.server.incoming import FetchLimits, Incoming, Receiver
 from raftdb.transport.handshake import CheckPeer, LocalIdentity
 from raftdb.transport.snapshot_server import SnapshotServer
@@ -137,7 +138,11 @@ class Member:
     """A node that serves snapshots: `files` are those that it has, in memory."""
 
     def __init__(
-        self, identity: LocalIdentity, *sources: Source, check_peer: CheckPeer = accept_everybody
+        self,
+        identity: LocalIdentity,
+        *sources: Source,
+        check_peer: CheckPeer = accept_everybody,
+        tls: Tls | None = None,
     ) -> None:
         self.files = {source.digest: source for source in sources}
         self.members = {"n1", "n2", "n3"}
@@ -148,7 +153,7 @@ class Member:
             is_member=lambda peer: peer in self.members,
             send_timeout_s=0.2,
         )
-        self.http = HttpServer(self.server.routes)
+        self.http = HttpServer(self.server.routes, tls=tls)
         self.port = 0
 
     @property
@@ -164,9 +169,12 @@ class Member:
 
 @asynccontextmanager
 async def member(
-    identity: LocalIdentity, *sources: Source, check_peer: CheckPeer = accept_everybody
+    identity: LocalIdentity,
+    *sources: Source,
+    check_peer: CheckPeer = accept_everybody,
+    tls: Tls | None = None,
 ) -> AsyncIterator[Member]:
-    running = Member(identity, *sources, check_peer=check_peer)
+    running = Member(identity, *sources, check_peer=check_peer, tls=tls)
     await running.start()
     try:
         yield running

@@ -87,7 +87,7 @@ ADDRESS_SETTINGS = {
         ("::1:8001", "write [::1]:8001"),
         ("n2", "write n2:PORT"),
         ("a..b:1", "empty"),
-        ("https://n2:1", "not https"),
+        ("ftp://n2:1", "not ftp"),
     ],
 )
 def test_every_setting_refuses_what_is_no_address(setting: str, address: str, words: str) -> None:

@@ -158,7 +158,8 @@ async def test_another_secret_takes_nobody_in() -> None:
 @pytest.mark.parametrize("what", ["facts", "method", "repeated"])
 async def test_a_request_that_was_changed_on_its_way_or_comes_again_is_refused(what: str) -> None:
     async with member_with(ONE) as harness, new_session() as session:
-        url, prover = at(f"127.0.0.1:{harness.port}").url(JOIN_PATH), Prover(PeerProof((ONE,)), JOIN_PATH)
+        target = at(f"127.0.0.1:{harness.port}")
+        url, prover = target.url(JOIN_PATH), Prover(PeerProof((ONE,)), JOIN_PATH, target)
         async with session.get(url, headers=prover.begin()) as response:
             prover.begun(response.status, response.headers)
         assert prover.seal is not None

@@ -8,6 +8,7 @@ from raftdb.core.messages import AppendEntries, Heartbeat, Message
 from raftdb.core.model import Entry, EntryKind, StartId
 from raftdb.endpoint import Endpoint, parse_endpoint
 from raftdb.frontend.http_server import HttpServer
+from raftdb.frontend.tls import Tls
 from raftdb.memory import MemoryAccount
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, Introduction, LocalIdentity
@@ -112,6 +113,7 @@ async def start_receiver(
     is_member: Callable[[str], bool] = lambda peer: True,
     memory: MemoryAccount | None = None,
     medium: Medium = THE_NETWORK,
+    tls: Tls | None = None,
 ) -> Receiver:
     log = EventLog()
     received: list[Sequence[Message]] = []
@@ -124,7 +126,7 @@ async def start_receiver(
         is_member=is_member,
         medium=medium,
     )
-    http = HttpServer(peers.routes, memory=memory)
+    http = HttpServer(peers.routes, memory=memory, tls=tls)
     _, bound = await http.start("127.0.0.1", port)
     return Receiver(bound, http, peers, log, received)
 
@@ -138,9 +140,16 @@ async def receiver(
     is_member: Callable[[str], bool] = lambda peer: True,
     memory: MemoryAccount | None = None,
     medium: Medium = THE_NETWORK,
+    tls: Tls | None = None,
 ) -> AsyncIterator[Receiver]:
     running = await start_receiver(
-        node, check_peer=check_peer, limits=limits, is_member=is_member, memory=memory, medium=medium
+        node,
+        check_peer=check_peer,
+        limits=limits,
+        is_member=is_member,
+        memory=memory,
+        medium=medium,
+        tls=tls,
     )
     try:
         yield running

@@ -26,6 +26,7 @@ from raftdb.frontend.redis.cursors import Cursors
 from raftdb.frontend.redis.errors import CommandRefused
 from raftdb.frontend.redis.rows import Arguments
 from raftdb.frontend.redis.unread import STALLED_S, UNREAD_S
+from raftdb.frontend.tls import Tls
 from raftdb.limits import DEFAULT_LIMITS, TRANSACTION_KEYS_MAX, Limits
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Command, Query
@@ -106,13 +107,18 @@ class RedisLimits:
     stalled_s: float = STALLED_S
 
 
+def _tls_refusal() -> bytes:
+    """The answer to one who comes without TLS where it is required."""
+    return b"-ERR this port is reached by TLS alone\r\n"
+
+
 class RedisServer:
     """One listener. `start` and `close` are called once each, on the event loop.
 
     `for_clusters`: it serves clients of Redis clusters, which are sent to the leader's port of this kind. They find the
     node of a key by its slot; reads without a key, like DBSIZE, they send to any node, and expect an answer there. So
     these are executed by `wide_reader`. `users` and `logins` find and judge users (None: there are none). `requests`
-    counts those that the node executes.
+    counts those that the node executes. `tls` is None if connections are without.
     """
 
     def __init__(
@@ -128,12 +134,14 @@ class RedisServer:
         users: Users | None = None,
         logins: Logins | None = None,
         wrap: Wrap = as_it_is,
+        tls: Tls | None = None,
     ) -> None:
         self._wrap = wrap
         self._users = users
         self.logins = logins
         self.asks_for_users = users is not None
         """Whether clients have to be users, as of this turn; what it is now the node sees to."""
+        self._tls = tls
         self.node = node
         self.wide_reader = wide_reader or node
         self.requests = requests or RequestTallies()
@@ -166,7 +174,7 @@ class RedisServer:
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen on `host`:`port` (0: any free port); returns the bound address and port. Raises OSError."""
-        self._acceptor = Acceptor(self._wrap(self.protocol))
+        self._acceptor = Acceptor(self._wrap(self.protocol), self._tls, refusal=_tls_refusal)
         self._endpoint = await self._acceptor.start(host, port)
         return self._endpoint
 
