@@ -16,8 +16,8 @@
 * `slow_network`: elections and writes over links of up to a second, in network namespaces, as root.
 
 The other modules are shared: clusters of processes (`common`, `running`, `peer_systems`), loads (`attackers`,
-`honest_client`, `load`, `grpc_load`, `service_load`, `lock_load`, `lock_waiters`, `open_loop`, `generators` for those
-of others), profiles (`sampling`, `watched_node`) and tables (`report`, `peer_table`, `service_rows`). Figures are for
-comparison within one run on one machine; nothing here is a test, and no test asserts a duration. After Ctrl-C or a
-signal a run stops the processes that it started, and removes its folder.
+`strangers`, `honest_client`, `load`, `grpc_load`, `service_load`, `lock_load`, `lock_waiters`, `open_loop`,
+`generators` for those of others), profiles (`sampling`, `watched_node`) and tables (`report`, `peer_table`,
+`service_rows`). Figures are for comparison within one run on one machine; nothing here is a test, and no test asserts
+a duration. After Ctrl-C or a signal a run stops the processes that it started, and removes its folder.
 """

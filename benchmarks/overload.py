@@ -18,6 +18,11 @@ And those of HTTP clients:
 * `bulk`: both of these, with clients that store random keys as fast as they can, and backups one after the other,
   during which the changes wait in memory.
 
+And those of strangers, at a cluster with a secret:
+
+* `http drops`, `redis drops`, `peer drops`: 500 that send a head, a request or a handshake byte by byte.
+* `peer handshakes`: 1,000 handshakes a second by those who do not know the secret.
+
 Meanwhile an honest client, a process of its own (`benchmarks.honest_client`), sets and reads a short value at the same
 door. A row has how long it waited, with its answers; the memory of the node that took most, before, at most, and the
 bound of `docs/interface.md`, section 2; how many elections there were, by the terms of all nodes before and after; the
@@ -27,13 +32,14 @@ longest turn of a node's event loop; and what was answered to the attackers.
 import argparse
 import asyncio
 import random
+import secrets
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from benchmarks import attackers
+from benchmarks import attackers, strangers
 from benchmarks.attackers import Attacker, Target
 from benchmarks.common import LocalCluster, running_cluster, temporary_folder
 from benchmarks.honest_client import HonestClient
@@ -44,6 +50,8 @@ MIB = attackers.MIB
 SAMPLE_PAUSE_S = 0.1
 CONNECTIONS_AT_ONCE = 100
 """How many attackers connect before the others wait for a moment, so that the kernel's queue takes them all."""
+SHAKING = 50
+"""So many shake hands in turn."""
 REST_S = 2.0
 """How long the cluster rests before its terms are looked at, and its memory is measured again."""
 START_BYTES = 100 * MIB
@@ -77,6 +85,7 @@ def scenarios(options: argparse.Namespace) -> dict[str, Scenario]:
     readers = Crowd("silent", attackers.http_read_slowly, options.slow)
     writers = Crowd("slow", attackers.http_write_slowly, options.slow)
     bulk = Crowd("bulk writers", attackers.http_write_in_bulk, 2), Crowd("backups", attackers.http_back_up, 1)
+    shaking = strangers.bad_handshakes(options.handshakes / SHAKING)
     return {
         "redis idle": Scenario("redis", [idle]),
         "redis silent": Scenario("redis", [unread]),
@@ -87,6 +96,10 @@ def scenarios(options: argparse.Namespace) -> dict[str, Scenario]:
         "http silent": Scenario("http", [readers]),
         "http slow": Scenario("http", [writers]),
         "http flood": Scenario("http", [Crowd("flood", attackers.http_flood, options.clients)]),
+        "http drops": Scenario("http", [Crowd("drops", strangers.http_in_drops, options.slow)]),
+        "redis drops": Scenario("redis", [Crowd("drops", strangers.redis_in_drops, options.slow)]),
+        "peer drops": Scenario("http", [Crowd("drops", strangers.peer_in_drops, options.slow)]),
+        "peer handshakes": Scenario("http", [Crowd("handshakes", shaking, SHAKING)]),
         "http bulk": Scenario("http", [readers, writers, *bulk]),
     }
 
@@ -223,6 +236,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=256, help="of a flood")
     parser.add_argument("--depth", type=int, default=64, help="requests of each in flight, of Redis clients")
     parser.add_argument("--slow", type=int, default=500, help="HTTP clients that read, or write, slowly")
+    parser.add_argument("--handshakes", type=float, default=1_000, help="bad ones in a second")
     parser.add_argument("--fill", type=int, default=0, help="keys stored before, so that a backup takes long")
     add_common_options(parser)
     options = parser.parse_args()
@@ -233,7 +247,11 @@ def main() -> int:
     results = list[dict[str, Any]]()
     with temporary_folder(options.data) as folder:
         report = Report(folder, options)
-        settings = {"memory_bytes_max": options.limit_mib * MIB, "log_level": options.log_level}
+        settings = {
+            "memory_bytes_max": options.limit_mib * MIB,
+            "log_level": options.log_level,
+            "cluster_secret": secrets.token_hex(32),
+        }
         for number, name in enumerate(options.only or chosen):
             inside = folder / str(number)
             inside.mkdir()

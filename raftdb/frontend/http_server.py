@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 from aiohttp.hdrs import ORIGIN
 
 from raftdb.errors import RequestRefused, Unavailable, required
@@ -245,6 +245,9 @@ class HttpServer:
         reply: Reply | web.StreamResponse
         try:
             path = request.raw_path
+            if request.version < HttpVersion10:
+                # The parser of aiohttp takes them, and their answers have no form that a client could read.
+                raise RequestRefused("bad_request", "a request names its version of HTTP, 1.0 or 1.1")
             is_let_in = self._is_let_in(path)
             if not is_let_in:
                 await self._turnstile.enter()

@@ -1,9 +1,12 @@
 """A cluster of real processes comes to its secret, and to the next one, node by node and under load (hazard B101)."""
 
+import asyncio
 import signal
 from pathlib import Path
 
-from tests.e2e.cluster import Cluster
+from benchmarks.attackers import Target, for_ever
+from benchmarks.strangers import bad_handshakes, peer_in_drops
+from tests.e2e.cluster import Cluster, Node
 from tests.e2e.conftest import NewCluster
 from tests.e2e.load import load_on
 from tests.e2e.members import ask, member, wait_voter
@@ -58,6 +61,35 @@ def test_a_node_with_the_secret_joins_and_a_stranger_is_not_taken_in(new_cluster
     assert not (member(cluster, "n3") or {})["voter"]
     cluster.wait_serving()
     assert stranger.try_status() is None
+    leader = cluster.leader()
+    before_kib, terms = resident_kib(leader), {node.status()["term"] for node in cluster}
+    flood(leader, handshakes=300, silent=20)
+    cluster.wait_serving()
+    assert {node.status()["term"] for node in cluster} == terms, "nobody was elected meanwhile"
+    assert resident_kib(leader) < before_kib + 64 * 1024
+
+
+def resident_kib(node: Node) -> int:
+    """The memory of a node's process."""
+    words = Path(f"/proc/{node.pid}/status").read_text().partition("VmRSS:")[2].split()
+    return int(words[0])
+
+
+def flood(node: Node, *, handshakes: int, silent: int) -> None:
+    """So many bad handshakes as fast as the node takes them, while others send theirs byte by byte."""
+    host, _, port = node.address.rpartition(":")
+    target = Target((host, int(port)))
+
+    async def act() -> None:
+        drops = [asyncio.ensure_future(peer_in_drops(target)) for _ in range(silent)]
+        shaking = [asyncio.ensure_future(for_ever(bad_handshakes(1e9), target)) for _ in range(10)]
+        while target.told["asked"] < handshakes:
+            await asyncio.sleep(0.01)
+        for task in (*drops, *shaking):
+            task.cancel()
+        await asyncio.gather(*drops, *shaking, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(act(), 60.0))
 
 
 def test_a_cluster_comes_to_its_secret_and_to_the_next_one_under_load(new_cluster: NewCluster) -> None:
