@@ -21,6 +21,7 @@ from cli.subcommands.options import (
     consistency_option,
     debug_option,
     expand_option,
+    login_options,
     output_option,
     timeout_option,
     tls_options,
@@ -79,6 +80,14 @@ SUB_COMMANDS: dict[str, SubCommand] = {
         "Open the shell, or run a script: -c, -f, or commands on stdin.", "cli.subcommands.shell:shell"
     ),
     "cluster": SubCommand("Show or change the cluster.", "cli.subcommands.cluster:cluster"),
+    "user": SubCommand("Show or change the users of the cluster.", "cli.subcommands.users:user"),
+    "role": SubCommand("Show or change the roles, each a list of grants.", "cli.subcommands.users:role"),
+    "token": SubCommand(
+        "Show, make and take back tokens, by which programs are users.", "cli.subcommands.users:token"
+    ),
+    "whoami": SubCommand(
+        "Show which user the cluster takes this command line for.", "cli.subcommands.users:whoami"
+    ),
     "follow": SubCommand(
         "Show each change of the keys that begin with PREFIX, until Ctrl-C.", "cli.subcommands.follow:follow"
     ),
@@ -193,6 +202,7 @@ def _show_version(context: click.Context, parameter: click.Parameter, value: boo
 )
 @connect_option
 @tls_options
+@login_options
 @output_option
 @timeout_option
 @consistency_option

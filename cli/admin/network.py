@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import permutations, product
 from typing import Any, TypeAlias, cast
 
+from raftdb.client.credentials import Credentials
 from raftdb.client.encryption import TlsOption
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError, RequestRefused, Unavailable
@@ -56,9 +57,16 @@ class FaultyNetwork:
     """The network between `nodes`, HTTP addresses by id. One thread at a time may use it. All methods that ask nodes
     raise `RaftdbError`."""
 
-    def __init__(self, nodes: Mapping[str, str], *, tls: TlsOption = None) -> None:
+    def __init__(
+        self,
+        nodes: Mapping[str, str],
+        *,
+        tls: TlsOption = None,
+        credentials: Credentials | None = None,
+    ) -> None:
         self.nodes = dict(nodes)
         self._tls = tls
+        self._credentials = credentials
         self._default: str | None = None
         """What all links were told last."""
         self._told: dict[str, Settings] = {}
@@ -173,7 +181,13 @@ class FaultyNetwork:
         def answer_of(node: str) -> Mapping[str, Any] | RaftdbError:
             address = self.nodes[node]
             try:
-                with Client(address, timeout_ms=ANSWER_TIMEOUT_MS, sessions=False, tls=self._tls) as client:
+                with Client(
+                    address,
+                    timeout_ms=ANSWER_TIMEOUT_MS,
+                    sessions=False,
+                    tls=self._tls,
+                    credentials=self._credentials,
+                ) as client:
                     return ask(client, address, node)
             except RaftdbError as error:
                 return error

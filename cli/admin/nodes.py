@@ -6,10 +6,11 @@ from functools import partial
 
 from cli.console import render
 from cli.console.output import Output
+from raftdb.client.credentials import Credentials
 from raftdb.client.encryption import TlsOption
 from raftdb.client.model import NodeStatus
 from raftdb.client.sync_client import Client
-from raftdb.errors import RaftdbError
+from raftdb.errors import Forbidden, RaftdbError, Unauthenticated
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,27 +26,30 @@ class NodeReport:
 def survey(client: Client) -> list[NodeReport]:
     """Ask all nodes for their status at the same time: the members that the first answering node names.
 
-    If no node answers, the addresses that the client was given are asked. The result is sorted by id.
+    If no node answers, the addresses that the client was given are asked. The result is sorted by id. Raises
+    `Unauthenticated` and `Forbidden`.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     try:
         members = client.status().members
+    except (Unauthenticated, Forbidden):
+        raise
     except RaftdbError:
         members = ()
     targets = [(member.id, member.http) for member in members] or [
         ("?", address) for address in client.addresses
     ]
-    report = partial(_report, client.tls)
+    report = partial(_report, client.tls, client.credentials)
     with ThreadPoolExecutor(len(targets)) as threads:
         return list(threads.map(report, sorted(targets)))
 
 
-def _report(tls: TlsOption, target: tuple[str, str]) -> NodeReport:
+def _report(tls: TlsOption, credentials: Credentials, target: tuple[str, str]) -> NodeReport:
     """Ask one node, by a client for its address alone."""
     node_id, address = target
     try:
-        with Client(address, tls=tls) as client:
+        with Client(address, tls=tls, credentials=credentials) as client:
             status = client.status(address)
     except RaftdbError as error:
         return NodeReport(node_id, address, None, error.message)

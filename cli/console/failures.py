@@ -17,6 +17,7 @@ from raftdb.errors import (
     OutcomeUnknown,
     RaftdbError,
     RequestRefused,
+    Unauthenticated,
     Unavailable,
 )
 
@@ -60,6 +61,12 @@ class Interrupted(KeyboardInterrupt):
         super().__init__()
         self.may_have_changed = may_have_changed
 
+
+LOG_IN = (
+    "--token-file FILE or RAFTDB_TOKEN is a token; --user NAME asks for a password, or takes RAFTDB_PASSWORD"
+)
+LOG_IN_HERE = ".login USER asks for a password, .login for a token"
+"""The next steps of who is not known to the cluster, on the command line and in the shell."""
 
 INTERRUPTED = "interrupted"
 INTERRUPTED_WRITE = "interrupted: a write that was sent may still take effect"
@@ -115,8 +122,11 @@ def describe(error: RaftdbError, what: str, *, program: str | None = "raftdb") -
     unknown = "outcome unknown: " if isinstance(error, OutcomeUnknown) else ""
     program = f"{program}: " if program else ""
     lines = [f"{program}error: {what + ': ' if what else ''}{unknown}{message}"]
-    if error.hint:
-        lines.append(f"hint: {error.hint}")
+    hint = error.hint
+    if isinstance(error, Unauthenticated):
+        hint = LOG_IN if program else LOG_IN_HERE
+    if hint:
+        lines.append(f"hint: {hint}")
     return "\n".join(lines)
 
 

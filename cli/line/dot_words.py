@@ -49,6 +49,8 @@ DOT_WORDS: dict[str, ShellCommand] = {
         _row(".restart NODE", "Start a node again.", local=True),
         _row(".pause NODE", "Pause a node, so that it answers no one.", local=True),
         _row(".resume NODE", "Let a paused node go on.", local=True),
+        _row(".login [USER]", "Be this user, by a password that is asked for, or without USER by a token."),
+        _row(".logout", "Be nobody any more."),
         _row(".quit", "Leave the shell (also Ctrl-D); stops a cluster that 'up' started."),
     )
 }

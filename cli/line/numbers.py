@@ -26,3 +26,25 @@ def parse_seconds(text: str, seconds_min: float, seconds_max: float) -> float:
     bounds = f"from {seconds_min:g} to" if seconds_min else "above 0 and up to"
     shown = shorten(text, NUMBER_CHARACTERS_SHOWN_MAX)
     raise ValueError(f"{shown!r} is not a number of seconds {bounds} {seconds_max:.0f}")
+
+
+LIFETIME_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+LIFETIME_DIGITS_MAX = 9
+LIFETIME_S_MAX = 10 * 365 * 86_400
+"""The longest lifetime that can be typed: ten years."""
+
+
+def parse_lifetime(text: str) -> int:
+    """A time such as `30d`, `12h`, `15m` or `90s`, in seconds. Raises `ValueError`."""
+    digits, unit = text[:-1], text[-1:].lower()
+    if (
+        digits.isascii()
+        and digits.isdigit()
+        and len(digits) <= LIFETIME_DIGITS_MAX
+        and unit in LIFETIME_UNITS_S
+    ):
+        seconds = int(digits) * LIFETIME_UNITS_S[unit]
+        if 0 < seconds <= LIFETIME_S_MAX:
+            return seconds
+    shown = shorten(text, NUMBER_CHARACTERS_SHOWN_MAX)
+    raise ValueError(f"{shown!r} is not a time up to ten years, such as 30d, 12h, 15m or 90s")

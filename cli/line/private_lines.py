@@ -10,6 +10,7 @@ import re
 _SECRET = re.compile(
     r"""
     (?:^|[;\n])\s*auth\b            # the command, of whatever kind
+    | \.login\s+\S+\s+\S                # with what should have been typed unseen
     | passw (?:or)? d | (?<![a-z]) pwd (?![a-z]) | passphrase
     | secret | token | credential
     | (?:api|access|private|secret|encryption) [\W_]? key

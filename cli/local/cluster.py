@@ -19,15 +19,18 @@ from cli.console.failures import EXIT_FAILED, CommandError, reason
 from cli.local.alone import alone
 from cli.local.folder import LocalFolder, NodePlace, number_of
 from cli.local.left_over import STOP_TIMEOUT_S
-from cli.local.process import NodeState, environment, exit_text, last_lines
+from cli.local.process import NodeState, exit_text, last_lines, node_environment
+from raftdb.client.credentials import Credentials
 from raftdb.client.model import NodeStatus
 from raftdb.client.sync_client import Client
 from raftdb.endpoint import Endpoint, parse_endpoint
-from raftdb.errors import RaftdbError, RequestRefused
+from raftdb.errors import RaftdbError, RequestRefused, Unauthenticated
 from raftdb.ownership import open_for_owner
 
 LEADER_TIMEOUT_S = 30.0
 """Longest wait for a first leader, because nodes may have a long log to replay."""
+FIRST_USER_S = 4.0
+"""Longest wait for a user whom the nodes do not know yet, because the settings let them make it."""
 ANSWER_TIMEOUT_S = 15.0
 """Longest wait for a restarted node to answer."""
 JOIN_TIMEOUT_S = 60.0
@@ -54,28 +57,32 @@ class LocalCluster:
         network: str | None = None,
         network_seed: int | None = None,
         settings: Mapping[str, str] | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         """`network`: the conditions of the links that the nodes start with, and the seed of what happens to messages
-        under them. `settings` are others of all nodes, by name, over those of the environment."""
+        under them. `settings` are others of all nodes, by name, over those of the environment.
+        `credentials` are those of a cluster that has users."""
         self._folder = folder
         self._places = {node.id: node for node in nodes}
         self._logs_to_files = logs_to_files
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._states = dict.fromkeys(self._places, NodeState.STOPPED)
+        self._credentials = Credentials() if credentials is None else credentials
+        self._unknown_user: Unauthenticated | None = None
         self._client = self._new_client()
         self.dashboard = dashboard
         links = {"network": network, "network_seed": None if network_seed is None else str(network_seed)}
         self._settings = {name: value for name, value in links.items() if value is not None} | dict(
             settings or {}
         )
-        self.network = FaultyNetwork({node.id: node.http for node in nodes})
+        self.network = FaultyNetwork({node.id: node.http for node in nodes}, credentials=self._credentials)
         """The network between the nodes, which can be set while they run."""
         self.token = secrets.token_urlsafe(TOKEN_BYTES)
         self.lock = threading.RLock()
 
     def _new_client(self) -> Client:
         """A client that knows the addresses of all nodes."""
-        return Client([place.http for place in self._places.values()])
+        return Client([place.http for place in self._places.values()], credentials=self._credentials)
 
     @property
     def node_ids(self) -> Sequence[str]:
@@ -115,18 +122,22 @@ class LocalCluster:
 
     @alone
     def start(self, *, leader_timeout_s: float = LEADER_TIMEOUT_S) -> NodeStatus:
-        """Start all nodes and wait until one of them leads; returns its status. Raises `CommandError` if a node
-        ends."""
+        """Start all nodes and wait until one of them leads; returns its status. Raises `CommandError` if a node ends,
+        and `Unauthenticated` if the nodes do not know who asks."""
         for node_id in self._places:
             self._spawn(node_id)
-        deadline = time.monotonic() + leader_timeout_s
+        begun = time.monotonic()
+        deadline = begun + leader_timeout_s
         while time.monotonic() < deadline:
             for place in self._places.values():
                 self._check_started(place.id)
                 status = self._status(place)
                 if status is not None and status.role == "leader":
                     return status
-            time.sleep(POLL_S)
+            if self._unknown_user is not None and time.monotonic() >= begun + FIRST_USER_S:
+                raise self._unknown_user
+            # Nodes let an address wait from which wrong passwords come.
+            time.sleep(POLL_S if self._unknown_user is None else FIRST_USER_S / 4)
         raise CommandError(
             "up",
             f"no leader after {leader_timeout_s:g} s",
@@ -347,7 +358,7 @@ class LocalCluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environment({**self._settings, **(settings or {})}),
+                env=node_environment(self.dashboard, self.token, {**self._settings, **(settings or {})}),
                 process_group=0,
             )
         except OSError as error:
@@ -360,15 +371,6 @@ class LocalCluster:
         self._processes[node_id] = process
         self._states[node_id] = NodeState.RUNNING
         self._folder.write_pid(node_id, process.pid)
-
-    def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
-        """The environment of the nodes, which has the token, because everybody on a machine may read command lines."""
-        return environment() | {
-            "RAFTDB_DASHBOARD": self.dashboard,
-            "RAFTDB_DASHBOARD_TOKEN": self.token,
-            "RAFTDB_FAULT_INJECTION": "true",
-            **{f"RAFTDB_{name.upper()}": value for name, value in settings.items()},
-        }
 
     def _check_started(self, node_id: str) -> None:
         """Raise `CommandError`, with the node's exit code and the end of its log, if it ended instead of starting."""
@@ -387,6 +389,8 @@ class LocalCluster:
         """A node's status; None if it does not answer, or another node does."""
         try:
             status = self._client.status(place.http)
-        except RaftdbError:
+        except RaftdbError as error:
+            self._unknown_user = error if isinstance(error, Unauthenticated) else None
             return None
+        self._unknown_user = None
         return status if status.id == place.id else None

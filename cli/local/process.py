@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import signal
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 
@@ -29,6 +30,17 @@ def environment() -> dict[str, str]:
             paths = [str(root), *filter(None, [environment.get("PYTHONPATH")])]
             environment["PYTHONPATH"] = os.pathsep.join(paths)
     return environment
+
+
+def node_environment(dashboard: str, token: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a node, which has the token of its pages, because everybody on a machine may read command
+    lines. `settings`: others, by name."""
+    return environment() | {
+        "RAFTDB_DASHBOARD": dashboard,
+        "RAFTDB_DASHBOARD_TOKEN": token,
+        "RAFTDB_FAULT_INJECTION": "true",
+        **{f"RAFTDB_{name.upper()}": value for name, value in settings.items()},
+    }
 
 
 def last_lines(path: Path) -> list[str]:

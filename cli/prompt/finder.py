@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from cli.line.suggest import Kind, Wanted
+from raftdb.client.credentials import Credentials
 from raftdb.client.dialing import now_ms
 from raftdb.client.encryption import TlsOption
 from raftdb.client.sync_client import Client
@@ -45,9 +46,16 @@ class Finder:
     """Answers `Wanted` in a thread of its own. `addresses` returns the nodes to ask, the best one first, and is called
     at each search."""
 
-    def __init__(self, addresses: Callable[[], Sequence[str]], *, tls: TlsOption = None) -> None:
+    def __init__(
+        self,
+        addresses: Callable[[], Sequence[str]],
+        *,
+        tls: TlsOption = None,
+        credentials: Credentials | None = None,
+    ) -> None:
         self._addresses = addresses
         self._tls = tls
+        self._credentials = credentials
         self._remembered: dict[Wanted, Found] = {}
         self._questions: queue.SimpleQueue[tuple[Wanted, Callable[[], None]] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -119,7 +127,13 @@ class Finder:
                 break
             # The first node may be paused, so some time is left for another.
             timeout_ms = left_ms if position == len(addresses) else left_ms * FIRST_SHARE
-            with Client(address, timeout_ms=timeout_ms, sessions=False, tls=self._tls) as client:
+            with Client(
+                address,
+                timeout_ms=timeout_ms,
+                sessions=False,
+                tls=self._tls,
+                credentials=self._credentials,
+            ) as client:
                 try:
                     return _read(client, wanted)
                 except RaftdbError:

@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable, Sequence
 
 from cli.prompt.cluster_view import Announcer, ClusterView, NodeNews, view_of
+from raftdb.client.credentials import Credentials
 from raftdb.client.encryption import TlsOption
 from raftdb.client.model import Member
 from raftdb.client.sync_client import Client
-from raftdb.errors import RaftdbError
+from raftdb.errors import RaftdbError, Unauthenticated
 
 INTERVAL_S = 0.5
 """Time between two questions to a node."""
+REFUSED_INTERVAL_S = 2.0
+"""The same, for one that does not know who asks. It may only lag."""
 
 
 class Monitor:
@@ -31,11 +34,13 @@ class Monitor:
         addresses: Sequence[str],
         *,
         tls: TlsOption = None,
+        credentials: Credentials | None = None,
         changed: Callable[[], None] = lambda: None,
         news: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._addresses = tuple(addresses)
         self._tls = tls
+        self._credentials = Credentials() if credentials is None else credentials
         self._changed = changed
         self._news = news
         self._announcer = Announcer()
@@ -85,17 +90,26 @@ class Monitor:
             threading.Thread(target=self._ask_for_ever, args=(address,), name=name, daemon=True).start()
 
     def _ask_for_ever(self, address: str) -> None:
-        with Client(address, sessions=False, tls=self._tls) as client:
+        # Nodes let an address wait from which wrong passwords come, so one that was refused is not sent again.
+        refused: Sequence[str] | None = None
+        with Client(address, sessions=False, tls=self._tls, credentials=self._credentials) as client:
             while not self._stopped.is_set():
                 begun = time.monotonic()
+                headers, status = self._credentials.headers, None
+                if headers == refused and self._credentials.user is not None:
+                    self._stopped.wait(INTERVAL_S)
+                    continue
                 try:
                     status = client.status(address)
+                except Unauthenticated:
+                    refused = headers
                 except RaftdbError:
-                    status = None
+                    pass
                 now = time.monotonic()
                 if not self._take(address, NodeNews(status=status, latency_ms=(now - begun) * 1000.0)):
                     return
-                self._stopped.wait(max(INTERVAL_S - (now - begun), 0.0))
+                pause_s = REFUSED_INTERVAL_S if headers == refused else INTERVAL_S
+                self._stopped.wait(max(pause_s - (now - begun), 0.0))
 
     def _take(self, address: str, item: NodeNews) -> bool:
         """Take a node's answer. Returns False if it is no longer a member, so that it is not asked again."""

@@ -36,11 +36,12 @@ from cli.prompt.pasting import PastingInput
 from cli.prompt.patience import Patience
 from cli.run.context import Quit
 from cli.run.interpreter import Interpreter
-from raftdb.errors import RaftdbError
+from raftdb.errors import RaftdbError, Unauthenticated
 
 _STYLE = Style.from_dict(
     {
         "prompt": "bold",
+        "prompt.user": "nobold",
         "prompt.begin": "ansiyellow",
         "prompt.multi": "ansiyellow",
         "prompt.doomed": "ansired",
@@ -94,9 +95,13 @@ class Shell:
         self._first_leader: str | None = None  # until the monitor has a view
         client = interpreter.client
         self.monitor = Monitor(
-            client.addresses, tls=client.tls, changed=self._take_change, news=self._take_news
+            client.addresses,
+            tls=client.tls,
+            credentials=client.credentials,
+            changed=self._take_change,
+            news=self._take_news,
         )
-        self._finder = Finder(lambda: self.monitor.addresses, tls=client.tls)
+        self._finder = Finder(lambda: self.monitor.addresses, tls=client.tls, credentials=client.credentials)
         completer = ShellCompleter(
             nodes=self._nodes, finder=self._finder, local=interpreter.cluster is not None
         )
@@ -122,6 +127,7 @@ class Shell:
         """Print the banner, then read and run lines until `.quit` or Ctrl-D; returns the exit code. Ctrl-C clears the
         line."""
         self._interpreter.person = self._ask
+        self._interpreter.secret = self._ask_secret
         self._interpreter.patience = lambda: Patience(self._say_what_is_waited_for)
         self._interpreter.output.text(self.banner())
         if self._history.problem is not None:
@@ -222,22 +228,30 @@ class Shell:
 
     def _ask(self, question: str) -> bool:
         """Ask a question; True if the answer is yes."""
+        return self._answer(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+    def _ask_secret(self, question: str) -> str:
+        """Ask for a secret, which is not shown; empty without an answer."""
+        return self._answer(question, is_secret=True)
+
+    def _answer(self, question: str, *, is_secret: bool = False) -> str:
+        """The person's answer; empty if there is none."""
         asking: PromptSession[str] = PromptSession(
             color_depth=self._color_depth, input=self._input, output=self._terminal
         )
         self._question = asking.app
         try:
-            answer = asking.prompt(f"{question} [y/N] ")
+            return asking.prompt(question, is_password=is_secret)
         except (KeyboardInterrupt, EOFError, OSError):
             if self._is_ended:  # after a signal the rest of the line is not run
                 raise Quit from None
-            return False
+            return ""
         finally:
             self._question = None
-        return answer.strip().lower() in ("y", "yes")
 
     def _prompt(self) -> FormattedText:
-        return FormattedText(status_line.prompt(self._leader(), self._transactions.state))
+        user = self._interpreter.user
+        return FormattedText(status_line.prompt(self._leader(), self._transactions.state, user))
 
     def _leader(self) -> str | None:
         view = self.monitor.view
@@ -278,9 +292,13 @@ class Shell:
 
     def banner(self) -> str:
         """The greeting: the nodes, which one leads, and three commands to try."""
+        client = self._interpreter.client
         try:
-            status = self._interpreter.client.status()
+            status = client.status()
+            self._interpreter.user = None if client.credentials.is_empty else client.whoami()
         except RaftdbError as error:
+            if isinstance(error, Unauthenticated):
+                client.credentials.replace()  # else each command would be one more wrong password
             self._interpreter.output.failure(error, "connect", program=None)
             return f"raftdb {RAFTDB_VERSION}: commands will be tried all the same. help lists them"
         leader = self._first_leader = None if status.leader is None else status.leader.id

@@ -13,12 +13,14 @@ _SEPARATOR = ("", " · ")
 _PROMPT_NODE_COLUMNS_MAX = 20
 
 
-def prompt(node: str | None, state: State) -> Fragments:
+def prompt(node: str | None, state: State, user: str | None = None) -> Fragments:
     """The prompt: `n1> `, `n1*> ` while a transaction is open, `n1!> ` when its exec will be refused; `?> ` without a
-    leader."""
+    leader; `ana@n1> ` for a user."""
     name = "?" if node is None else render.shorten(render.printable(node), _PROMPT_NODE_COLUMNS_MAX)
+    who = None if user is None else render.shorten(render.printable(user), _PROMPT_NODE_COLUMNS_MAX)
     mark = MARKS[state]
     return [
+        *([("class:prompt.user", f"{who}@")] if who else []),
         ("class:prompt", name),
         *([(f"class:prompt.{state.value}", mark)] if mark else []),
         ("class:prompt", "> "),

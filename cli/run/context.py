@@ -70,14 +70,17 @@ class Context(Protocol):
     """A prompt or a script, in which commands are carried out in order.
 
     `cluster` controls the nodes, if `raftdb up` started them. `person` asks the person at the terminal a question,
-    which is answered yes or no; it is None in a script, where commands run without a question. `is_reading` is True
-    while `.read` reads a file.
+    which is answered yes or no; it is None in a script, where commands run without a question. `secret` asks for what
+    is not to be seen, and returns it, or the empty string; it is None in a script, too. `user` is who the cluster takes
+    the client for, as far as the prompt knows. `is_reading` is True while `.read` reads a file.
     """
 
     client: Client
     output: Output
     cluster: LocalControl | None
     person: Callable[[str], bool] | None
+    secret: Callable[[str], str] | None
+    user: str | None
     is_reading: bool
 
     @property

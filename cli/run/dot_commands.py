@@ -13,7 +13,7 @@ from cli.line import vocabulary
 from cli.line.dot_words import DOT_WORDS
 from cli.line.lexer import Word
 from cli.line.numbers import parse_count
-from cli.run import dot_network
+from cli.run import dot_login, dot_network
 from cli.run.context import Context, Quit
 from cli.run.expansion import expanded
 from cli.run.repeat import repeat
@@ -262,6 +262,8 @@ DOT_COMMANDS: dict[str, DotCommand] = {
     ".restart": DotCommand(_control("restart")),
     ".pause": DotCommand(_control("pause"), _loses_majority),
     ".resume": DotCommand(_control("resume")),
+    ".login": DotCommand(dot_login.login),
+    ".logout": DotCommand(dot_login.logout),
     ".quit": DotCommand(_quit),
 }
 """The dot-commands by name. A test compares the names with those in `cli.line.dot_words`."""

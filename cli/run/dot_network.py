@@ -50,4 +50,5 @@ def _network(context: Context) -> FaultyNetwork:
     members = context.client.status().members
     if not members:
         raise RequestRefused("bad_request", "the node knows no members yet")
-    return FaultyNetwork({member.id: member.http for member in members}, tls=context.client.tls)
+    nodes, client = {member.id: member.http for member in members}, context.client
+    return FaultyNetwork(nodes, tls=client.tls, credentials=client.credentials)

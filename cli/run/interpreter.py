@@ -45,6 +45,8 @@ class Interpreter:
         self.output = output
         self.cluster = cluster
         self.person: Callable[[str], bool] | None = None
+        self.secret: Callable[[str], str] | None = None
+        self.user: str | None = None
         self.patience: Callable[[], AbstractContextManager[None]] = nullcontext
         self.is_reading = False
         self._debug = debug

@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 
 import click
 
+from cli.console import login
 from cli.console.failures import EXIT_USAGE, CommandError
 from cli.console.output import FORMATS, Output, terminal_columns
 from cli.line.numbers import parse_count, parse_seconds
 from raftdb.client.addresses import DEFAULT_ADDRESSES
+from raftdb.client.credentials import Credentials
 from raftdb.client.encryption import Tls, TlsOption
 from raftdb.client.protocol import CONSISTENCIES, Consistency
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS, Client
@@ -50,6 +52,8 @@ class Options:
     tls_ca: str | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
+    user: str | None = None
+    token_file: str | None = None
     given: set[str] = field(default_factory=set)
     """The names of the options before the sub-command."""
     what: str = ""
@@ -68,10 +72,12 @@ class Options:
         sessions: bool = False,
         addresses: Sequence[str] | None = None,
         on_session_lost: Callable[[], object] | None = None,
+        credentials: Credentials | None = None,
     ) -> Client:
         """A client of the cluster that these options name, or of the one at `addresses`. With `sessions` its writes are
         repeated even if they may have been executed; for a single write that is not worth two more round trips.
-        `on_session_lost`: see `Client`. Raises `RequestRefused` for a malformed address."""
+        `on_session_lost`: see `Client`. Who it is say `credentials`, or else these options, the environment or the
+        person. Raises `RequestRefused` for a malformed address, and as `login`."""
         return Client(
             addresses or self.connect or os.environ.get("RAFTDB_URL") or DEFAULT_ADDRESSES,
             timeout_ms=self.timeout_ms,
@@ -79,6 +85,7 @@ class Options:
             sessions=sessions,
             on_session_lost=on_session_lost,
             tls=None if addresses is not None else self.tls(),
+            credentials=self.login() if credentials is None else credentials,
         )
 
     def tls(self) -> TlsOption:
@@ -88,6 +95,10 @@ class Options:
             for name, variable in TLS_VARIABLES.items()
         }
         return Tls(**given) if any(given.values()) else None
+
+    def login(self) -> Credentials:
+        """Who asks. Raises as `cli.console.login.credentials`."""
+        return login.credentials(self.user, self.token_file)
 
 
 class Parsed(click.ParamType[Any, Any]):
@@ -148,11 +159,26 @@ _cert_option = _noted(
 _key_option = _noted(
     "--tls-key", metavar="FILE", help=f"The key of that certificate (default: {TLS_VARIABLES['key']})."
 )
+_user_option = _noted(
+    "--user",
+    metavar="NAME",
+    help="Be this user of the cluster (default: RAFTDB_USER). The password is asked for, or is RAFTDB_PASSWORD.",
+)
+_token_file_option = _noted(
+    "--token-file",
+    metavar="FILE",
+    help="Be the user whose token is in FILE (default: RAFTDB_TOKEN); - is stdin.",
+)
 
 
 def tls_options(command: F) -> F:
     """Let a command take the options of TLS."""
     return _ca_option(_cert_option(_key_option(command)))
+
+
+def login_options(command: F) -> F:
+    """Let a command take the options that say who asks."""
+    return _user_option(_token_file_option(command))
 
 
 output_option = _noted(
@@ -185,7 +211,7 @@ debug_option = _noted("--debug", is_flag=True, help="Show tracebacks.")
 
 def client_options(command: F) -> F:
     """Let a sub-command take the options of a client, without those for reading keys."""
-    return connect_option(tls_options(output_option(timeout_option(debug_option(command)))))
+    return connect_option(tls_options(login_options(output_option(timeout_option(debug_option(command))))))
 
 
 def is_client_option(word: str) -> bool:

@@ -27,11 +27,13 @@ from cli.subcommands.options import (
     Options,
     consistency_option,
     debug_option,
+    login_options,
     output_option,
     timeout_option,
 )
 from cli.subcommands.serve import DASHBOARD_MODES
 from cli.subcommands.shell import Losses, run_on_terminal_or_stdin
+from raftdb.client.credentials import Credentials
 
 NODES_DEFAULT = 3
 
@@ -65,6 +67,7 @@ NODES_DEFAULT = 3
     "--network-seed", type=COUNT, metavar="N", help="Decides what happens to each message under --network."
 )
 @click.option("--no-shell", is_flag=True, help="Run until SIGINT, SIGTERM or SIGHUP; log to the terminal.")
+@login_options
 @output_option
 @timeout_option
 @consistency_option
@@ -86,6 +89,7 @@ def up(
         options.refuse_others("up --no-shell")
     if count is not None:
         check_node_count(count)
+    credentials = options.login()
     conditions = None if network is None else str(checked(network))
     folder = LocalFolder(data)
     folder.lock()
@@ -102,12 +106,14 @@ def up(
             dashboard=dashboard,
             network=conditions,
             network_seed=network_seed,
+            credentials=credentials,
         )
         said = conditions if network_seed is None else f"{conditions}, seed {network_seed}"
         return _run_cluster(
             cluster,
             folder,
             options,
+            credentials,
             network=None if conditions is None else said,
             with_shell=not no_shell,
         )
@@ -152,7 +158,13 @@ def _in_words(count: int) -> str:
 
 
 def _run_cluster(
-    cluster: LocalCluster, folder: LocalFolder, options: Options, *, network: str | None, with_shell: bool
+    cluster: LocalCluster,
+    folder: LocalFolder,
+    options: Options,
+    credentials: Credentials,
+    *,
+    network: str | None,
+    with_shell: bool,
 ) -> int:
     """Start the nodes, run the shell or wait for a signal, and stop the nodes, however that ends."""
     signals = StopSignals()
@@ -175,7 +187,7 @@ def _run_cluster(
             _wait(cluster, control, announce)
         if not is_ignored(signal.SIGINT):
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        exit_code = _run_shell(cluster, control, options, signals)
+        exit_code = _run_shell(cluster, control, options, credentials, signals)
     except Stopped:
         exit_code = EXIT_OK
     finally:
@@ -187,10 +199,18 @@ def _run_cluster(
     return exit_code
 
 
-def _run_shell(cluster: LocalCluster, control: PageControl, options: Options, signals: StopSignals) -> int:
+def _run_shell(
+    cluster: LocalCluster,
+    control: PageControl,
+    options: Options,
+    credentials: Credentials,
+    signals: StopSignals,
+) -> int:
     output = Output(options.output)
     addresses, losses = [place.http for place in cluster.places], Losses()
-    with options.client(sessions=True, addresses=addresses, on_session_lost=losses.note) as client:
+    with options.client(
+        sessions=True, addresses=addresses, on_session_lost=losses.note, credentials=credentials
+    ) as client:
         interpreter = Interpreter(client, output, cluster=cluster, consistency=options.consistency)
         return run_on_terminal_or_stdin(
             interpreter,

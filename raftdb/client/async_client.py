@@ -341,9 +341,10 @@ class AsyncClient(
                 AsyncClient,
                 self.addresses,
                 unreachable_timeout_ms=self._unreachable_timeout_ms,
+                tls=self.tls,
                 credentials=self._credentials,
             )
-            renewer = partial(ClientRenewer, self.addresses, self._credentials)
+            renewer = partial(ClientRenewer, self.addresses, self.tls, self._credentials)
             holding = self._holding = AsyncHolding(make, renewer)
         return holding
 

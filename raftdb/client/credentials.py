@@ -56,9 +56,10 @@ class Credentials:
         """The lines for the head of a request. They have the secret."""
         return self._headers
 
-    def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(self._headers)
+    @property
+    def is_empty(self) -> bool:
+        """Whether they are nobody's."""
+        return not self._headers
 
     def __repr__(self) -> str:
         if not self._headers:

@@ -110,7 +110,7 @@ class Caller:
         random: Random,
         credentials: Credentials | None = None,
     ) -> None:
-        self._credentials = credentials or Credentials()
+        self._credentials = Credentials() if credentials is None else credentials
         self.router = router
         self._sessions = sessions
         self._turn_sessions = Sessions()

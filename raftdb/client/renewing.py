@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from raftdb.client.credentials import Credentials
+from raftdb.client.encryption import TlsOption
 from raftdb.client.keeping import Batch, Keeping, Kept
 from raftdb.client.leases import now_ms
 from raftdb.client.service_methods import renewal
@@ -142,10 +143,10 @@ def send(renewer: Renewer, batch: Batch) -> None:
 class ClientRenewer:
     """Sends renewals by a blocking client of its own. They need no session: twice does no harm."""
 
-    def __init__(self, addresses: Sequence[str], credentials: Credentials) -> None:
+    def __init__(self, addresses: Sequence[str], tls: TlsOption, credentials: Credentials) -> None:
         from raftdb.client.sync_client import Client
 
-        self._client = Client(addresses, sessions=False, credentials=credentials)
+        self._client = Client(addresses, sessions=False, tls=tls, credentials=credentials)
 
     def renew(self, batch: Batch, timeout_ms: float) -> int:
         """See `Renewer`."""

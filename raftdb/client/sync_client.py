@@ -318,9 +318,10 @@ class Client(ClientCommands[V], ClientTransactions[V], ClientUsers, ClientServic
                 Client,
                 self.addresses,
                 unreachable_timeout_ms=self._unreachable_timeout_ms,
+                tls=self.tls,
                 credentials=self._credentials,
             )
-            renewer = partial(ClientRenewer, self.addresses, self._credentials)
+            renewer = partial(ClientRenewer, self.addresses, self.tls, self._credentials)
             holding = self._holding = Holding(make, renewer)
         return holding
 

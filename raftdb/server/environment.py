@@ -12,7 +12,19 @@ from collections.abc import Mapping
 PREFIX = "RAFTDB_"
 CONFIG_FILE = f"{PREFIX}CONFIG"
 OF_CLIENTS = frozenset(
-    {"RAFTDB_URL", "RAFTDB_HISTORY", "RAFTDB_CONNECT_CA", "RAFTDB_CONNECT_CERT", "RAFTDB_CONNECT_KEY"}
+    {
+        "RAFTDB_URL",
+        "RAFTDB_HISTORY",
+        "RAFTDB_CONNECT_CA",
+        "RAFTDB_CONNECT_CERT",
+        "RAFTDB_CONNECT_KEY",
+        "RAFTDB_TOKEN",
+        "RAFTDB_TOKEN_FILE",
+        "RAFTDB_USER",
+        "RAFTDB_PASSWORD",
+        "RAFTDB_PASSWORD_FILE",
+        "RAFTDB_NEW_PASSWORD",
+    }
 )
 """Names with our prefix that are no settings of a node."""
 

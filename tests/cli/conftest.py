@@ -5,13 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from raftdb.client.sync_client import Client
+from raftdb.server.environment import OF_CLIENTS
 from tests.cli.prompt import Prompt
 from tests.client.fake_node import FakeCluster, fake_cluster
 
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RAFTDB_URL", "RAFTDB_HISTORY", "NO_COLOR"):
+    for name in (*OF_CLIENTS, "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
 
 

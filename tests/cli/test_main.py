@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.console.failures import LOG_IN
 from cli.main import run
 from cli.program import SUB_COMMANDS
 from cli.subcommands.options import summary_of
@@ -205,7 +206,8 @@ def test_each_error_code_has_its_exit_code(cluster: FakeCluster, cli: Cli, code:
     got, out, errors = cli("set", "k", "v")
     unknown = "outcome unknown: " if code == "outcome_unknown" else ""
     assert (got, out) == (exit_code, "")
-    assert errors == f"raftdb: error: set: {unknown}because\nhint: do this\n"
+    hint = LOG_IN if code == "unauthenticated" else "do this"
+    assert errors == f"raftdb: error: set: {unknown}because\nhint: {hint}\n"
 
 
 def test_a_failing_command_is_told_and_is_1(cli: Cli) -> None:

@@ -22,6 +22,8 @@ from cli.line.private_lines import is_private
         "set oauth.clientSecret x",
         "set credentials x",
         'set cert "-----BEGIN RSA PRIVATE KEY-----"',
+        ".login ana hunter2",
+        "  .LOGIN ana hunter2",
         " set a 1",
         "\tset a 1",
     ],
@@ -31,7 +33,18 @@ def test_secrets_and_lines_that_begin_with_a_space_are_private(line: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "line", ["set a 1", "get author", "set authors 3", "set key 1", "get keys:1", "set pass 1", "", ".nodes"]
+    "line",
+    [
+        "set a 1",
+        "get author",
+        "set authors 3",
+        "set key 1",
+        "get keys:1",
+        "set pass 1",
+        "",
+        ".nodes",
+        ".login ana",
+    ],
 )
 def test_others_are_not(line: str) -> None:
     assert not is_private(line)

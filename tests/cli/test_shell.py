@@ -241,7 +241,7 @@ class TestCompletion:
             ("get a; app", 10, "append "),
             ("pi", 2, "ping"),
             (".ki", 3, ".kill "),
-            (".lo", 3, ".log "),
+            (".prom", 5, ".promote "),
             (".qu", 3, ".quit"),
             (".help strl", 10, "strlen"),
             (".kill n", 7, "n1"),

@@ -14,6 +14,7 @@ from cli.local import left_over
 from cli.local.folder import LocalFolder, NodePlace
 from cli.main import run
 from cli.subcommands import up
+from raftdb.client.credentials import Credentials
 from raftdb.client.sync_client import Client
 
 Capture = pytest.CaptureFixture[str]
@@ -23,6 +24,7 @@ class FakeCluster:
     """Nodes that start at once; n2 leads."""
 
     signals: ClassVar[list[signal.Signals]] = []
+    credentials: ClassVar[list[Credentials]] = []
     networks: ClassVar[list[tuple[str | None, int | None]]] = []
 
     def __init__(
@@ -34,7 +36,9 @@ class FakeCluster:
         dashboard: str,
         network: str | None,
         network_seed: int | None,
+        credentials: Credentials,
     ) -> None:
+        FakeCluster.credentials.append(credentials)
         FakeCluster.networks.append((network, network_seed))
         self.places = nodes
         self.dashboard = dashboard
@@ -215,3 +219,14 @@ def test_the_options_before_it_are_those_of_its_shell(
     ((addresses, settings),) = made
     assert list(addresses) == [node.http for node in folder.load()]
     assert (settings["timeout_ms"], settings["unreachable_timeout_ms"]) == (1_000, 1_000)
+    assert settings["credentials"] is FakeCluster.credentials[-1]
+    assert FakeCluster.credentials[-1].is_empty
+
+
+def test_a_cluster_that_has_users_is_started_by_one(
+    folder: LocalFolder, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(up, "run_on_terminal_or_stdin", lambda *arguments, **options: 0)
+    monkeypatch.setenv("RAFTDB_PASSWORD", "battery-staple")
+    assert run(["up", "--user", "ana", "--data", str(folder.path)]) == 0
+    assert repr(FakeCluster.credentials[-1]) == "<Credentials of 'ana'>"

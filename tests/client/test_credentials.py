@@ -2,6 +2,7 @@
 
 import base64
 import logging
+import ssl
 from collections.abc import Callable
 
 import pytest
@@ -91,23 +92,30 @@ def test_nothing_is_sent_unless_it_was_given(cluster: FakeCluster, monkeypatch: 
     with Client(cluster.addresses) as client:
         client.set("k", "v")
         assert client.whoami() is None
-        assert not client.credentials
+        assert client.credentials.is_empty
     assert sent_by(cluster) == {None}
 
 
 def test_clients_of_locks_and_renewals_have_the_same_credentials() -> None:
-    client = Client("n1:1", token=SECRET)
+    """And reach nodes by the same TLS."""
+    context = ssl.create_default_context()
+    client = Client("n1:1", token=SECRET, tls=context)
     holding = client._own_holding()
     with holding.waiting_client() as waiting:
         assert waiting.credentials is client.credentials
+        assert waiting.tls is context
     renewer = holding.renewals._make()
     assert isinstance(renewer, ClientRenewer)
     assert renewer._client.credentials is client.credentials
+    assert renewer._client.tls is context
 
 
 def test_who_it_is_can_change_under_all_clients_that_share_it(cluster: FakeCluster) -> None:
     cluster.users = {BEARER: "ana", BASIC: "budi"}
-    with Client(cluster.addresses, token=SECRET) as client:
+    with Client(cluster.addresses) as client:
+        with pytest.raises(Unauthenticated):
+            client.whoami()
+        client.credentials.replace(token=SECRET)
         other = Client.from_url(f"raftdb://{cluster.addresses}", credentials=client.credentials)
         assert (client.whoami(), other.whoami()) == ("ana", "ana")
         client.credentials.replace(user="ana", password=PASSWORD)
