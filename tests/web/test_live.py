@@ -95,6 +95,33 @@ async def test_the_picture_is_stopped_and_moved_back_and_real_nodes_are_not(tab:
     assert await tab.run("document.querySelector('.clock').textContent") == "now"
 
 
+async def test_the_first_page_shows_the_links_and_sets_them(browser: Browser, cluster: LocalCluster) -> None:
+    async with browser.tab() as first:
+        await first.open(cluster.dashboard_url or "")
+        cell = "document.querySelectorAll('.links-table tbody tr')[%d]?.children[%d]"
+        await first.wait(f"{cell % (0, 2)}?.innerText === 'whole'")
+        form = "document.querySelector('.links-form')"
+        await first.run(f"{form}.querySelectorAll('select')[0].value = 'n1'")
+        await first.run(f"{form}.querySelectorAll('select')[1].value = 'n2'")
+        await first.run(f"{form}.querySelector('input').value = 'delay 20ms'")
+        press = f"[...{form}.querySelectorAll('button')].find(one => one.textContent === '%s').click()"
+        await first.run(press % "Set")
+        await first.wait(
+            f"{cell % (0, 2)}.innerText === 'delay 20ms' && {cell % (1, 1)}.innerText === 'delay 20ms'"
+        )
+        assert await first.run(f"{cell % (0, 3)}.innerText") == "whole"
+        await first.run(f"{form}.querySelector('input[type=checkbox]').checked = false")
+        await first.run(press % "Cut")
+        await first.wait(f"{cell % (0, 2)}.innerText === 'cut' && {cell % (1, 1)}.innerText === 'delay 20ms'")
+        await first.run(f"{form}.querySelectorAll('select')[0].value = ''")
+        await first.run(f"{form}.querySelectorAll('select')[1].value = ''")
+        await first.run(press % "Heal")
+        await first.wait(
+            "![...document.querySelectorAll('.links-table td')].some(one => one.innerText.match(/cut|delay/))"
+        )
+        assert first.errors == []
+
+
 async def test_without_the_token_the_page_only_looks(browser: Browser, cluster: LocalCluster) -> None:
     address = (cluster.dashboard_url or "").partition("#")[0]
     async with browser.tab() as stranger:

@@ -2,6 +2,7 @@
 // asked of their owner (`raftdb up`), links of the nodes, which inject faults into what they send.
 
 import { compare } from "../cluster.js";
+import { changeLinks, NETWORK } from "../cluster/links.js";
 import { add, fill, h, say, set, shown } from "../dom.js";
 import { told } from "../story.js";
 import { ago, duration, list } from "../words.js";
@@ -11,7 +12,6 @@ import { Stage } from "./stage.js";
 const LOOK_MS = 2000;
 const LINES = 8;
 const SLOW = "delay 400ms 100ms";
-const NETWORK = "/v1/network";
 const PROCESSES = "/v1/processes";
 const EVERYBODY = "";
 const STATE_WORDS = { running: "runs", paused: "is paused", stopped: "is stopped" };
@@ -238,13 +238,7 @@ export class Live {
     const { cluster, api, signal } = this.view;
     const node = cluster.nodes.get(id);
     if (node === undefined || !node.isHeard) throw new Error(`${id} is not heard, so its links stay as they are`);
-    const { links } = await api.at(node.base, "GET", NETWORK, undefined, { signal });
-    const are = Object.entries(links).filter(([other]) => !others.includes(other));
-    const cut = are.filter(([, link]) => link.is_cut).map(([other]) => other);
-    const own = Object.fromEntries(are.filter(([, link]) => link.own).map(([other, link]) => [other, link.conditions]));
-    if (kind === "cut") cut.push(...others);
-    if (kind === "slow") for (const other of others) own[other] = SLOW;
-    await api.at(node.base, "PUT", NETWORK, { cut, links: own }, { signal });
+    await changeLinks(api, node, others, kind === "slow" ? SLOW : kind, signal);
   }
 
   // What is shown

@@ -29,6 +29,7 @@ export function open(view) {
   const nodeList = h("div", { class: "nodes" });
   const addButton = h("button", { type: "button", onclick: () => addNode(view) }, "Add a node…");
   const why = h("p", { class: "soft small" });
+  const beside = h("div", {});
   const cards = new Map();
   const looks = new Looks();
   fill(
@@ -48,10 +49,18 @@ export function open(view) {
         {},
         h("section", { "aria-label": "Nodes" }, nodeList, h("div", { class: "actions" }, addButton), why),
         h("section", { "aria-label": "Figures" }, figures),
+        beside,
       ),
     ),
   );
 
+  // Links are shown and set only where nodes inject faults: others need not load what it takes.
+  let hasLinks = false;
+  const showLinks = async () => {
+    hasLinks = true;
+    const { Links } = await import("../cluster/links.js");
+    fill(beside, new Links(view).root);
+  };
   const show = () => {
     const { level, title: word, text } = health(cluster);
     set(banner, { class: `banner ${level}` });
@@ -63,6 +72,7 @@ export function open(view) {
     showFigures(cluster, looks, figures);
     addButton.disabled = !api.mayAct || cluster.leader === null;
     say(why, api.mayAct ? "" : api.whyNot);
+    if (!hasLinks && cluster.list().some((node) => node.status?.fault_injection)) showLinks();
   };
   const tell = () => {
     fill(story, shortStory(cluster.happened).map(storyLine));
