@@ -284,7 +284,7 @@ class Call:
         elif error.code in ("no_leader", "no_quorum"):
             self._refusal = error
             self._router.forget(attempt.address)
-            self._note_retry_after(response)
+            # Retry-After asks for a second or more, and most elections are over before: the sweeps' pauses grow.
         elif error.code == "busy":
             # The leader asks for a pause; the other nodes would only redirect to it.
             self._refusal = error

@@ -412,6 +412,14 @@ def test_retry_after_is_honoured_within_a_limit() -> None:
         call.next_step(0)
 
 
+@pytest.mark.parametrize("code", ["no_leader", "no_quorum"])
+def test_an_election_is_not_waited_for_as_long_as_a_server_that_asks_for_a_pause(code: str) -> None:
+    call = make(Kind.ONCE, leader=A)
+    for _ in (A, B, C):
+        call.answered(attempt(call), answer(503, code, retry_after="1"))
+    assert 0 < pause(call) <= PAUSE_MS_FIRST
+
+
 class TestPace:
     """How long a silent node is waited for, and a call."""
 
