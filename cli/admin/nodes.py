@@ -45,6 +45,18 @@ def survey(client: Client) -> list[NodeReport]:
         return list(threads.map(report, sorted(targets)))
 
 
+def is_live(client: Client) -> bool:
+    """Whether a node at one of the client's addresses answers, if only that it tells nothing to strangers."""
+    for address in client.addresses:
+        try:
+            client.status(address)
+        except RaftdbError as error:
+            if error.code == "unreachable":
+                continue
+        return True
+    return False
+
+
 def _report(tls: TlsOption, credentials: Credentials, target: tuple[str, str]) -> NodeReport:
     """Ask one node, by a client for its address alone."""
     node_id, address = target

@@ -36,6 +36,18 @@ def _status(options: Options) -> int:
     return EXIT_OK if any(report.status is not None for report in reports) else EXIT_UNAVAILABLE
 
 
+@cluster.command("live")
+@client_options
+@click.pass_obj
+def _live(options: Options) -> int:
+    """Find out whether a node answers, whatever it answers and whoever asks: for health checks.
+
+    It prints nothing. The exit code is 3 if none does.
+    """
+    with options.client() as client:
+        return EXIT_OK if nodes.is_live(client) else EXIT_UNAVAILABLE
+
+
 @cluster.command("members")
 @client_options
 @click.pass_obj

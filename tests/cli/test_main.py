@@ -295,6 +295,18 @@ def test_cluster_status_shows_every_node(cluster: FakeCluster, cli: Cli) -> None
     assert cli("cluster", "status")[0] == 3
 
 
+def test_a_node_that_answers_is_live_whoever_asks(cluster: FakeCluster, cli: Cli) -> None:
+    """What asks for the health of a container is no user."""
+    assert cli("cluster", "live") == (0, "", "")
+    cluster.users = {}
+    assert cli("cluster", "live") == (0, "", "")
+    for node in cluster.nodes[:2]:
+        node.stop()
+    assert cli("cluster", "live")[0] == 0
+    cluster.nodes[2].stop()
+    assert cli("cluster", "live")[0] == 3
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["help"], ["-h"]])
 def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 0
