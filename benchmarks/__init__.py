@@ -14,6 +14,8 @@
 * `http_execute`: the HTTP frontend alone, compared with the simplest handlers of its library.
 * `redis_execute`: the frontend for Redis clients alone, in processor time for each command.
 * `slow_network`: elections and writes over links of up to a second, in network namespaces, as root.
+* `evaluation`: a whole report with tables and plots: consistency, throughput while nodes come and go, time over amount
+  of data, failover, each also under bad networks (docs/evaluation.md).
 
 The other modules are shared: clusters of processes (`common`, `running`, `peer_systems`), loads (`attackers`,
 `strangers`, `honest_client`, `load`, `grpc_load`, `service_load`, `lock_load`, `lock_waiters`, `open_loop`,

@@ -54,7 +54,9 @@ def describe_machine() -> dict[str, object]:
 
 def command_to_repeat() -> str:
     """The command line of this process, as it is typed at the top of the project."""
-    return shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    path = Path(sys.argv[0])
+    name = path.parent.name if path.stem == "__main__" else path.stem
+    return shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
 
 
 @contextmanager

@@ -29,7 +29,10 @@ RAFTDB_VERSION = "0.1.0"
 """Compared with `raftdb.__version__` at the start, so that another package called `cli` is noticed."""
 
 __all__ = [
+    "console",
     "local",
     "main",
+    "torture",
 ]
-"""What others may use: the entry point, and, for benchmarks, the cluster of processes of this machine."""
+"""What others may use: the entry point, and, for benchmarks, the cluster of processes of this machine, torture runs,
+and how these fail."""

@@ -1,19 +1,22 @@
-"""An evaluation of raftdb in the manner of a report on a replicated store, as one command:
+"""An evaluation of raftdb in the manner of a student's report on a replicated store: one command, a report, plots.
 
-    python -m benchmarks.evaluation [--quick] [--only consistency,members,amounts,failover,networks] [--output FOLDER]
+    python -m benchmarks.evaluation --quick                 # about three minutes
+    python -m benchmarks.evaluation --output data/report    # everything, some hours
+    python -m benchmarks.evaluation --only a,d --seed 7     # some parts
 
-It starts clusters of processes as `raftdb up` does, and writes `report.md` with tables, plots beside it (with
-matplotlib: `pip install 'raftdb[bench]'`), and all figures as `figures.json`.
+| part | what is measured |
+|---|---|
+| a | consistency: loads with and without faults, whose histories are checked, and the nodes' states compared |
+| b | throughput and latency while nodes are added and removed, and the dip at each change |
+| c | time over amount of data: writing, replicating, recovering, catching up; memory and disk |
+| d | failover: how long nobody leads, and nothing is written, after the leader was killed |
+| e | the same under other networks, set as in `docs/network.md` |
 
-* `consistency`: after a load without faults, and under torture (`raftdb torture`), all nodes have the same digest of
-  the state at the same index, and under torture the histories of clients are linearizable.
-* `members`: throughput and latency while nodes are added and removed, 1, 3, 5, 7 and back, with the dips.
-* `amounts`: over the number of values and their size, how long it takes to write them, until a follower has them, until
-  a follower that was killed serves again, and until one that was away has caught up; memory and disk.
-* `failover`: how long after SIGKILL of the leader another node leads and has committed, again and again.
-* `networks`: forming, writes and failovers over several networks, which are made by the nodes themselves
-  (docs/network.md).
+`plan` says what is measured, `consistency`, `membership`, `amounts` and `failover` measure it on a `stage`, `load`
+writes meanwhile, `summaries` makes figures of samples, and `document` and `plots` make a report of these. A report says
+what was not measured, and what does not hold, before anything else. Nothing here is drawn that is not in a table, too:
+without matplotlib (the extra `bench`) the report has no pictures, and lacks nothing else.
 
-Nodes and clients share the machine, which is said in the report, with what does not hold. Each part is a module that
-returns plain figures; `report` makes text of them, and says what follows from them; `plots` draws.
+The nodes are started by `cli.local`, as `raftdb up` starts them, with their default settings, and part a is
+`raftdb torture`; so nothing is measured here that a user could not have.
 """

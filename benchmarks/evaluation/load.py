@@ -1,98 +1,100 @@
-"""Clients that write as fast as they are answered, in a process of their own:
+"""A load beside a measurement: clients that write one value after the other, each waiting for its answer."""
 
-    python -m benchmarks.evaluation.load ADDRESSES CLIENTS SECONDS VALUE_BYTES FILE
-
-They find the leader by themselves, as an application's do, and go on over its changes. FILE gets three numbers of 64
-bits for each write: when it began on the monotonic clock, how long it took, both in seconds, and 1 if it was answered.
-"""
-
-import asyncio
-import subprocess
-import sys
+import random
+import threading
 import time
-from array import array
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.common import ROOT
-from raftdb import AsyncClient
+from raftdb import Client
 from raftdb.errors import RaftdbError
 
-KEYS = 1_000
+KEYS_PER_CLIENT = 1_000
+VALUE_BYTES = 100
+AFTER_ERROR_S = 0.01
+"""Pause of a client that was refused."""
 
 
-class Sample(NamedTuple):
-    """One write: when it began, on the monotonic clock, how long it took, and whether it was answered."""
+class Write(NamedTuple):
+    """One write: when it began and ended, on the monotonic clock, and the code of its error, empty if acknowledged."""
 
-    began_s: float
-    seconds: float
-    is_answered: bool
+    begin: float
+    end: float
+    error: str
 
-
-async def write(addresses: str, clients: int, seconds: float, value_bytes: int) -> "array[float]":
-    """Have the clients write; returns the numbers of all samples."""
-    found = array("d")
-    end_s = time.monotonic() + seconds
-    value = b"v" * value_bytes
-
-    async with AsyncClient(addresses.split(",")) as client:
-
-        async def one(number: int) -> None:
-            count = number
-            while (began_s := time.monotonic()) < end_s:
-                count += clients
-                try:
-                    await client.set(f"load-{count % KEYS}", value)
-                except RaftdbError:
-                    is_answered = 0.0
-                    await asyncio.sleep(0.01)
-                else:
-                    is_answered = 1.0
-                found.extend((began_s, time.monotonic() - began_s, is_answered))
-
-        await asyncio.gather(*(one(number) for number in range(clients)))
-    return found
+    @property
+    def seconds(self) -> float:
+        return self.end - self.begin
 
 
-class Load:
-    """The load as a process; `samples` waits for its end."""
+class ClosedLoop:
+    """The clients, a thread each. `writes` grows while they run."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", file: Path) -> None:
-        self._process = process
-        self._file = file
+    def __init__(self, addresses: Callable[[], Sequence[str]], *, clients: int, seed: int) -> None:
+        """`addresses` are those of the nodes of now: a client that has others begins anew."""
+        self.writes: list[Write] = []
+        self._addresses = addresses
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(number, seed), name=f"writer-{number}")
+            for number in range(clients)
+        ]
 
-    def samples(self) -> list[Sample]:
-        """All writes, in the order in which they began."""
-        code = self._process.wait()
-        if code != 0:
-            raise RuntimeError(f"the load has ended with {code}")
-        numbers = array("d", self._file.read_bytes())
-        triples = zip(numbers[0::3], numbers[1::3], numbers[2::3], strict=True)
-        return sorted(Sample(began_s, seconds, bool(answered)) for began_s, seconds, answered in triples)
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Wait until all have ended their last write."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def acknowledged(self) -> list[float]:
+        """When writes were acknowledged, ascending."""
+        return sorted(write.end for write in tuple(self.writes) if not write.error)
+
+    def _run(self, number: int, seed: int) -> None:
+        chance = random.Random(f"{seed}/{number}")
+        known = tuple(self._addresses())
+        client = Client(known, random=chance)
+        try:
+            while not self._stop.is_set():
+                if known != (now := tuple(self._addresses())):
+                    client.close()
+                    known, client = now, Client(now, random=chance)
+                self._write(client, f"load-{number}-{chance.randrange(KEYS_PER_CLIENT)}", chance)
+        finally:
+            client.close()
+
+    def _write(self, client: "Client[bytes]", key: str, chance: random.Random) -> None:
+        value = chance.randbytes(VALUE_BYTES)
+        begin = time.monotonic()
+        error = ""
+        try:
+            client.set(key, value)
+        except RaftdbError as failure:
+            error = str(getattr(failure, "code", type(failure).__name__))
+        # A list takes one element at a time, whichever thread adds it.
+        self.writes.append(Write(begin, time.monotonic(), error))
+        if error:
+            self._stop.wait(AFTER_ERROR_S)
 
 
 @contextmanager
-def loading(
-    addresses: list[str], *, clients: int, seconds: float, value_bytes: int, file: Path
-) -> Iterator[Load]:
-    """A load that begins now, and is ended when the `with` block is left."""
-    arguments = [",".join(addresses), str(clients), str(seconds), str(value_bytes), str(file)]
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.evaluation.load", *arguments], cwd=ROOT)
+def closed_loop(addresses: Callable[[], Sequence[str]], *, clients: int, seed: int) -> Iterator[ClosedLoop]:
+    """Clients that write inside the `with` block."""
+    load = ClosedLoop(addresses, clients=clients, seed=seed)
+    load.start()
     try:
-        yield Load(process, file)
+        yield load
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        load.stop()
 
 
-def main() -> None:
-    addresses, clients, seconds, value_bytes, file = sys.argv[1:]
-    numbers = asyncio.run(write(addresses, int(clients), float(seconds), int(value_bytes)))
-    Path(file).write_bytes(numbers.tobytes())
-
-
-if __name__ == "__main__":
-    main()
+def errors_in_words(writes: Sequence[Write]) -> str:
+    """How many failed, by code: `no_leader 3`; `none`."""
+    counts = Counter(write.error for write in writes if write.error)
+    return ", ".join(f"{code} {count}" for code, count in sorted(counts.items())) or "none"

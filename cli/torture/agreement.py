@@ -32,7 +32,7 @@ def wait_agreed(
     """
     end_s = time.monotonic() + RECOVERY_S_MAX
     while True:
-        statuses = _ask(places())
+        statuses = ask_all(places())
         look(_members(statuses))
         index = agreed_index(statuses)
         if index is not None:
@@ -86,7 +86,8 @@ def digests(folders: dict[str, Path], index: int) -> dict[str, str]:
     return found
 
 
-def _ask(places: Sequence[tuple[str, str]]) -> Statuses:
+def ask_all(places: Sequence[tuple[str, str]]) -> Statuses:
+    """What each node says of itself, by id; None if it does not answer, or another node does."""
     statuses: Statuses = {}
     with Client([address for _, address in places], sessions=False) as client:
         for node_id, address in places:

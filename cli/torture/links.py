@@ -29,7 +29,9 @@ UNTOUCHED = "none"
 class Links:
     """See the module."""
 
-    def __init__(self, nodes: Nodes, journal: Journal) -> None:
+    def __init__(self, nodes: Nodes, journal: Journal, *, normal: str = UNTOUCHED) -> None:
+        """`normal` are the conditions that the links have while nothing is done to them."""
+        self._normal = normal
         self._nodes = nodes
         self._journal = journal
         self._lasting: str | None = None
@@ -51,7 +53,7 @@ class Links:
             return
         try:
             self._network.heal()
-            self._network.set(UNTOUCHED)
+            self._network.set(self._normal)
             self._network.set_clients(UNTOUCHED)
         except RaftdbError as error:
             self._journal.note(f"not healed everywhere: {self._lasting}: {error.message}")

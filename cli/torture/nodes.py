@@ -30,6 +30,12 @@ FOLLOWED_S_MAX = 20.0
 PERIOD_S = 0.2
 
 
+def own_ports() -> dict[str, int]:
+    """The first ports of a cluster that has a place of its own, by listener, as in `PORTS_FIRST`."""
+    first = random.SystemRandom().randrange(PORT_MIN, PORT_MAX, PORTS_APART)
+    return {kind: first + number * PORTS_APART // 3 for number, kind in enumerate(PORTS_FIRST)}
+
+
 class Nodes:
     """See the module. `problems` are ends of nodes that nobody had asked for."""
 
@@ -37,9 +43,7 @@ class Nodes:
         self.path = path
         self.problems: list[str] = []
         self._journal = journal
-        first = random.SystemRandom().randrange(PORT_MIN, PORT_MAX, PORTS_APART)
-        ports = {kind: first + number * PORTS_APART // 3 for number, kind in enumerate(PORTS_FIRST)}
-        self._folder = LocalFolder(path, ports_first=ports)
+        self._folder = LocalFolder(path, ports_first=own_ports())
         self._folder.lock()
         self.cluster = LocalCluster(
             self._folder,

@@ -16,7 +16,7 @@ from cli.torture.crowd import Crowd
 from cli.torture.evidence import Evidence
 from cli.torture.faults import Faults
 from cli.torture.journal import Journal
-from cli.torture.links import Links
+from cli.torture.links import UNTOUCHED, Links
 from cli.torture.lists import Lists
 from cli.torture.locks import Locks
 from cli.torture.nemesis import Nemesis
@@ -50,11 +50,18 @@ class Plan:
     parent: Path
     keep: bool = False
     round_s: float = ROUND_S
+    faults: bool = True
+    """Without them the clients are as they are, and so are the checks, and nothing is done to the nodes."""
+    network: str = UNTOUCHED
+    """The conditions of the links while no fault changes them, in the words of `tc netem`."""
 
     @property
     def settings(self) -> dict[str, str]:
         """Settings of the nodes that differ from seed to seed."""
-        return {"reads": "any" if self.seed % 2 else "leader"}
+        settings = {"reads": "any" if self.seed % 2 else "leader"}
+        if self.network != UNTOUCHED:
+            settings |= {"network": self.network, "network_seed": str(self.seed)}
+        return settings
 
 
 class Run:
@@ -69,7 +76,7 @@ class Run:
         self._nodes = Nodes(self._evidence.nodes, plan.nodes, plan.settings, self._journal)
         self._observer = Observer(lambda: self._nodes.places)
         self._recorder = Recorder()
-        self._links = Links(self._nodes, self._journal)
+        self._links = Links(self._nodes, self._journal, normal=plan.network)
         faults = Faults(self._nodes, self._observer, self._connect).table()
         self._nemesis = Nemesis(
             (*faults, *self._links.table()),
@@ -136,7 +143,8 @@ class Run:
         written = self._recorder.written
         self._recorder.watch_writes(on=True)
         crowd.start()
-        self._nemesis.begin()
+        if self._plan.faults:
+            self._nemesis.begin()
         while time.monotonic() < end_s and not self._stop.wait(PERIOD_S) and not self._nemesis.failures:
             self._progress.show(self._line)
         self._nemesis.end()
