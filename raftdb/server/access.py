@@ -2,7 +2,8 @@
 
 A cluster has no users at first, and serves everybody who reaches it. With a password for the user `admin` in the
 settings of its nodes it serves nobody before that user exists: the first leader that finds none makes it, with the
-password of its own settings. Once there are users these settings mean nothing, whatever they are changed to.
+password of its own settings. Once there are users these settings mean nothing, whatever they are changed to; but who
+has lost the password, and may start a node with `admin_reset`, gets in again: who has the nodes has the data anyway.
 """
 
 import asyncio
@@ -15,7 +16,8 @@ from raftdb.access.passwords import check_password, digest_password
 from raftdb.access.users import Users
 from raftdb.errors import RaftdbError
 from raftdb.frontend import Browsers, Gate, MemberAddresses
-from raftdb.machine.operations import Submission
+from raftdb.machine.operations import Submission, UserOperation
+from raftdb.machine.users.checking import NODE
 from raftdb.machine.users.rights import ADMIN_ROLE
 from raftdb.machine.users.service import Presence, PutUser
 from raftdb.node.turn import Answer
@@ -40,11 +42,15 @@ class Executes(Protocol):
 
 
 class Access:
-    """Who asks this node. `password` is that of the first user, None without one."""
+    """Who asks this node. `password` is that of the first user, None without one; with `resets` it is given that
+    password in any case."""
 
-    def __init__(self, view: NodeView, *, password: bytes | None, silence_s: Callable[[], float]) -> None:
+    def __init__(
+        self, view: NodeView, *, password: bytes | None, resets: bool, silence_s: Callable[[], float]
+    ) -> None:
         self._view = view
         self._password = password
+        self._resets = resets
         self.users = Users(view, awaits_first=password is not None, silence_s=silence_s)
         self.logins = Logins(self.users)
         self.gate = Gate(self.users, self.logins)
@@ -65,17 +71,28 @@ class Access:
         digest = await asyncio.to_thread(digest_password, self._password)
         while not self._has_users():
             if self._view.is_leader and self._has_users() is False:
-                await self._make(digest, execute)
+                await self._make(digest, Presence.MISSING, execute)
+            await asyncio.sleep(LOOK_SECONDS)
+        while self._resets:
+            if self._view.is_leader and await self._make(digest, Presence.EITHER, execute):
+                return
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _make(self, digest: bytes, execute: Executes) -> None:
+    async def _make(self, digest: bytes, presence: Presence, execute: Executes) -> bool:
+        """Have the first user with this password; returns whether it is done."""
+        first = PutUser(FIRST_USER, digest, (ADMIN_ROLE,), presence)
+        fields = {"user": FIRST_USER.decode()}
         try:
-            await execute(PutUser(FIRST_USER, digest, (ADMIN_ROLE,), Presence.MISSING))
+            await execute(first if presence is Presence.MISSING else UserOperation(NODE, 0, first))
         except RaftdbError as error:
             # Another leader may have made it, or has to. Where there are users, this is nobody's wish, and refused.
-            logger.info("the first user is not made", extra={"fields": {"why": error.message}})
+            logger.info("the first user is not made", extra={"fields": {**fields, "why": error.message}})
+            return False
+        if presence is Presence.MISSING:
+            logger.info("the first user is made", extra={"fields": fields})
         else:
-            logger.info("the first user is made", extra={"fields": {"user": FIRST_USER.decode()}})
+            logger.warning("admin_reset: the user has the password of the settings", extra={"fields": fields})
+        return True
 
     def _has_users(self) -> bool | None:
         """None: that cannot be known now."""

@@ -271,6 +271,7 @@ class _Node:
         self._access = access = Access(
             self._view,
             password=self._security.admin_password,
+            resets=self._settings.admin_reset,
             silence_s=lambda: self._driver.contacts.leaderless_s,
         )
         node = LocalNode(

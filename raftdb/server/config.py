@@ -94,6 +94,8 @@ class Settings:
         default=None, repr=False, metadata={"parse": parse_text, "is_secret": True}
     )
     """The same without a file, for the environment."""
+    admin_reset: bool = field(default=False, metadata={"parse": parse_flag})
+    """Whether this node, once it leads, gives `admin` this password and the role, though there are users."""
     tls: str = field(default=OFF, metadata={"parse": one_of(OFF, BOTH, REQUIRED)})
     """Whether connections are by TLS: none, those of whom wants that, or all."""
     tls_cert: Path | None = field(default=None, metadata={"parse": parse_path})
@@ -323,6 +325,10 @@ def _check(settings: Settings) -> None:
         raise BadSetting("cluster_secret and cluster_secret_file exclude each other")
     if settings.admin_password is not None and settings.admin_password_file is not None:
         raise BadSetting("admin_password and admin_password_file exclude each other")
+    if settings.admin_reset and not has_users:
+        raise BadSetting(
+            "admin_reset needs the password that admin is to have", hint="set admin_password_file"
+        )
     if settings.network and not settings.fault_injection:
         raise BadSetting(
             "network is set, which makes the links of this node worse, and fault_injection is not",

@@ -107,6 +107,21 @@ def test_the_settings_mean_nothing_once_there_are_users(cluster: Cluster) -> Non
     assert told(node, "GET", "/v1/whoami").json == {"user": "admin"}
 
 
+def test_who_has_the_nodes_gets_in_again(cluster: Cluster) -> None:
+    """The password of `admin` is given anew by whichever node leads, if all are started so."""
+    for node in cluster:
+        node.stop()
+    again = basic("admin", "another-password")
+    for node in cluster:
+        node.headers = again
+        node.start(extra={"RAFTDB_ADMIN_PASSWORD": "another-password", "RAFTDB_ADMIN_RESET": "true"})
+    # Who tries the new password before it is one has to wait for each attempt.
+    wait_for(lambda: any("admin_reset: the user has" in node.log_text() for node in cluster), "the reset")
+    for node in cluster:
+        wait_for(partial(gets_in, node, again), "the new password")
+    assert told(cluster.wait_agreed(), "GET", "/v1/whoami", by=ADMIN).status == 401
+
+
 def test_a_cluster_that_has_no_majority_yet_serves_nobody(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, ["n1", "n2", "n3"])
     try:
@@ -123,6 +138,10 @@ def test_a_cluster_that_has_no_majority_yet_serves_nobody(tmp_path: Path) -> Non
 
 def is_user(node: Node, by: dict[str, str]) -> bool:
     return told(node, "GET", "/v1/whoami", by=by).status == 200
+
+
+def gets_in(node: Node, by: dict[str, str]) -> bool:
+    return is_alive(node) and is_user(node, by)
 
 
 def is_stranger(node: Node, by: dict[str, str]) -> bool:

@@ -123,6 +123,14 @@ def test_nodes_go_on_without_being_users(guarded: Guarded) -> None:
     assert guarded.run(RegisterSession(SESSION, SessionOwner.NODE)) == Result("OK", None)
 
 
+def test_a_node_reads_and_resets_the_administrator_and_nothing_else(guarded: Guarded) -> None:
+    node = b""
+    assert guarded.value(UserOperation(node, 0, PutUser(ROOT, b"another", (b"admin",)))) is True
+    assert isinstance(MACHINE.read(UserOperation(node, 0, ReadUsers()), guarded.layer), Result)
+    for operation in (Set(b"k", b"v"), RemoveUser(ROOT), PutToken(ROOT, b"t", DIGEST, 0), Lock(b"l")):
+        assert guarded.code(UserOperation(node, 0, operation)) == "forbidden"
+
+
 def test_reads_beside_the_log_are_judged_too(guarded: Guarded) -> None:
     guarded.ana_may(b"read keys a/")
     for query in (Get(b"a/1"), ReadPage(b"a/", b"", 9, True)):

@@ -12,18 +12,20 @@ from typing import NamedTuple, TypeVar, cast
 from raftdb.errors import ReplyError
 from raftdb.machine.layer import KeyValueView
 from raftdb.machine.operations import Expire, UserOperation
-from raftdb.machine.service import ServiceOperation
+from raftdb.machine.service import Query, ServiceOperation
 from raftdb.machine.session_records import SessionOwner
 from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.machine.users.needs import needs
 from raftdb.machine.users.records import rights_of, users_revision
 from raftdb.machine.users.rights import Rights
-from raftdb.machine.users.service import PutToken, ReadRoles, ReadTokens, ReadUsers, RemoveToken
+from raftdb.machine.users.service import PutToken, PutUser, ReadRoles, ReadTokens, ReadUsers, RemoveToken
 
 _NEEDS_NOTHING = (RegisterSession, CloseSession, KeepSession)
 """What every user may do: a session is a secret of who began it, and gives no right."""
 NODE = b""
-"""On whose behalf a node itself reads, to count what there is. No user can have this name."""
+"""On whose behalf a node itself reads, to count what there is, and gives the administrator the password of its
+settings. No user can have this name."""
+_OF_NODES = (Query, PutUser)
 _OF_ADMINISTRATORS = (ServiceOperation, ReadUsers, ReadRoles, ReadTokens)
 """What is for administrators alone, whatever their grants."""
 
@@ -44,7 +46,8 @@ def authorized(view: KeyValueView, operation: Asked | UserOperation) -> Asked:
     revision = users_revision(view)
     if isinstance(operation, UserOperation):
         asked = cast(Asked, operation.operation)
-        if revision != operation.revision and operation.user != NODE:
+        is_of_node = operation.user == NODE and isinstance(asked, _OF_NODES)
+        if revision != operation.revision and not is_of_node:
             judge(rights_of(view, operation.user), operation.user, asked)
         return asked
     if revision and not _is_of_the_cluster(operation):
