@@ -7,6 +7,7 @@ has to be a user, nothing is looked at: a node does not know any, and the header
 
 import base64
 import binascii
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from raftdb.errors import RequestRefused
 from raftdb.frontend.http_reply import Reply
 from raftdb.route import Permission, Route
 
+audit = logging.getLogger("raftdb.audit")
+
 USER: web.RequestKey[bytes] = web.RequestKey("USER", bytes)
 """On whose behalf a request is; it is not there where nobody has to be a user."""
 AUTHORIZATION_BYTES_MAX = 4096
@@ -28,6 +31,10 @@ QUIET_CHALLENGE = (b"WWW-Authenticate", b'Bearer realm="raftdb"')
 
 FETCHED_BY_PAGE = "Sec-Fetch-Mode"
 """A header of every request of a browser."""
+SHOWN_MAX = 200
+"""Characters of a request that the log tells."""
+_TOLD = (Permission.ADMIN, Permission.LOGIN)
+"""Permissions of routes that change who may do what, or the cluster: the log tells who has used them."""
 _NO_USER = (Permission.OPEN, Permission.PAGE, Permission.PEER)
 """Permissions of routes that are served without a user."""
 
@@ -67,10 +74,20 @@ class Gate:
         elif given is not None:
             user = await logins.of_password(given.user, given.password, address)
         user = request[USER] = users.required(user)
-        if route.permission is Permission.ADMIN:
-            users.check_admin(user)
-        elif route.permission is Permission.READ_ALL:
-            users.check_needs(user, *EVERYTHING)
+        fields = {
+            "by": user.decode("ascii", "replace"),
+            "what": f"{request.method} {request.path}"[:SHOWN_MAX],
+        }
+        try:
+            if route.permission is Permission.ADMIN:
+                users.check_admin(user)
+            elif route.permission is Permission.READ_ALL:
+                users.check_needs(user, *EVERYTHING)
+        except RequestRefused:
+            audit.warning("refused", extra={"fields": {**fields, "from": address}})
+            raise
+        if route.permission in _TOLD and request.method != "GET":
+            audit.info("asked for", extra={"fields": {**fields, "from": address}})
 
     def admit_lean(self, authorization: str | None, address: Callable[[], str]) -> tuple[bytes | None, bool]:
         """Return the user of a request on the lean path, and True; or False if that cannot be known at once. Raises as

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
@@ -222,6 +223,29 @@ async def test_a_watcher_needs_the_prefix_and_is_left_when_its_user_is_gone(guar
     beat = asyncio.ensure_future(streams.beat())
     await wait_until(lambda: streams.count == 0)
     beat.cancel()
+
+
+async def test_the_log_tells_who_has_changed_what_and_never_a_secret(
+    guarded: Harness, log_records: list[logging.LogRecord]
+) -> None:
+    body = json.dumps({"roles": [], "password": "battery staple"}).encode()
+    change = post(body, "/v1/users/budi", headers=bearer("root-token")).replace(b"POST", b"PUT", 1)
+    assert (await guarded.request(change)).status == 200
+    assert (await guarded.request(get("/v1/backup", headers=bearer("ana-token")))).status == 403
+    assert (await guarded.request(get("/v1/whoami", headers=basic("ana", b"wrong-one")))).status == 401
+    told = [
+        (record.message, getattr(record, "fields", {}))
+        for record in log_records
+        if record.name == "raftdb.audit"
+    ]
+    assert told == [
+        ("asked for", {"by": "root", "what": "PUT /v1/users/budi", "from": "127.0.0.1"}),
+        ("refused", {"by": "ana", "what": "GET /v1/backup", "from": "127.0.0.1"}),
+        ("login refused", {"what": "password", "from": "127.0.0.1", "user": "ana"}),
+    ]
+    assert not [
+        word for word in ("battery", "token", "wrong-one") if word in repr([vars(one) for one in log_records])
+    ]
 
 
 async def test_users_roles_and_tokens_are_kept_over_http(guarded: Harness) -> None:
