@@ -103,16 +103,18 @@ def why_not(point: Point, done: Sequence[Measured], *, free_bytes: int, limit_s:
 
 
 def expected_s(point: Point, done: Sequence[Measured]) -> float:
-    """How long an amount will take at least, by its bytes and by its items, as far as smaller ones tell."""
+    """How long an amount will take, by its bytes and by its items, as far as smaller ones tell: what the smallest took,
+    processes to start above all, and what grows with the amount."""
     by_bytes = [one for one in done if one.point.total_bytes >= EXPECTED_BYTES_MIN]
     by_items = [one for one in done if one.point.items >= EXPECTED_ITEMS_MIN]
-    guesses = [0.0]
+    base_s = min((one.total_s for one in done), default=0.0)
+    guesses = [base_s]
     if by_bytes:
         largest = max(by_bytes, key=lambda one: one.point.value_bytes)
-        guesses.append(largest.total_s * point.total_bytes / largest.point.total_bytes)
+        guesses.append(base_s + (largest.total_s - base_s) * point.total_bytes / largest.point.total_bytes)
     if by_items:
         most = min(by_items, key=lambda one: (one.point.value_bytes, -one.point.items))
-        guesses.append(most.total_s * point.items / most.point.items)
+        guesses.append(base_s + (most.total_s - base_s) * point.items / most.point.items)
     return max(guesses)
 
 

@@ -117,19 +117,19 @@ FULL = {
 }
 _BRIEF = Sizes(
     peace_s=0,
-    faults_s=8,
+    faults_s=6,
     memberships=(1, 3, 1),
-    hold_s=3,
-    points=(Point(1, 10), Point(100, 1024)),
+    hold_s=2,
+    points=(Point(100, 1024),),
     kills=2,
 )
 QUICK = {
     UNDISTURBED.name: Sizes(
-        peace_s=6,
-        faults_s=12,
+        peace_s=5,
+        faults_s=10,
         memberships=UP_AND_DOWN,
-        hold_s=2.5,
-        points=(Point(1, 10), Point(10_000, 10), Point(10_000, 1024), Point(32, MIB)),
+        hold_s=2,
+        points=(Point(1, 10), Point(10_000, 1024), Point(32, MIB)),
         kills=5,
     ),
     FAR.name: _BRIEF,

@@ -1,5 +1,6 @@
 """Plots as pictures, with matplotlib, if that is there."""
 
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,23 @@ def draw(plot: Plot, folder: Path) -> None:
     save_figure(figure, folder / f"{plot.name}.png", plot.title)
 
 
+def decades(smallest: float, largest: float) -> tuple[float, float]:
+    """The powers of ten around positive values, with some room beside them, so that an axis has at least two labels."""
+    first, last = math.floor(math.log10(smallest)), math.ceil(math.log10(largest))
+    return 0.8 * 10.0**first, 1.25 * 10.0 ** max(last, first + 1)
+
+
 def _draw_panel(axis: Any, panel: Panel) -> None:
     for series in panel.series:
         xs, ys = [x for x, _ in series.points], [y for _, y in series.points]
         more = {"drawstyle": "steps-post"} if panel.steps else {}
         axis.plot(xs, ys, series.style, label=series.label, markersize=4, linewidth=1.3, **more)
-    for letter in panel.logarithmic:
-        getattr(axis, f"set_{letter}scale")("log")
+    for place, letter in enumerate("xy"):
+        values = [point[place] for series in panel.series for point in series.points if point[place] > 0]
+        if letter in panel.logarithmic and values:
+            getattr(axis, f"set_{letter}scale")("log")
+            getattr(axis, f"set_{letter}lim")(*decades(min(values), max(values)))
+            getattr(axis, f"{letter}axis").set_major_formatter("{x:,g}")
     if "x" not in panel.logarithmic:
         axis.set_xlim(left=0)
     if "y" not in panel.logarithmic:

@@ -24,6 +24,7 @@ from benchmarks.evaluation.plan import (
     jobs,
     parse_parts,
 )
+from benchmarks.evaluation.plots import decades
 from benchmarks.evaluation.summaries import (
     Gap,
     cumulative,
@@ -41,6 +42,8 @@ from cli.torture.workload import Checked, Problem
 from raftdb.impairment import parse_conditions
 
 JOB = Job("b", UNDISTURBED, FULL[UNDISTURBED.name])
+SMALLER = [(1, 10, 0.5), (10_000, 10, 1.0), (16, MIB, 2.0)]
+"""Items, bytes of each, and seconds."""
 SAME = {"n1": "aa", "n2": "aa", "n3": "aa"}
 
 
@@ -178,10 +181,11 @@ def test_what_does_not_fit_is_said_and_not_measured() -> None:
     free_bytes = 1 << 50
     assert why_not(point, [], free_bytes=free_bytes, limit_s=60) is None
     assert "of disk" in str(why_not(point, [], free_bytes=1 << 30, limit_s=60))
-    smaller = [measured(Point(16, MIB), 2.0), measured(Point(10_000, 10), 1.0)]
-    assert expected_s(point, smaller) == 128.0
-    assert expected_s(Point(1_000_000, 10), smaller) == 100.0
-    assert "it would take some 128 s" in str(why_not(point, smaller, free_bytes=free_bytes, limit_s=60))
+    smaller = [measured(Point(*size), seconds) for *size, seconds in SMALLER]
+    assert expected_s(point, smaller) == 96.5
+    assert expected_s(Point(1_000_000, 10), smaller) == 50.5
+    assert expected_s(point, []) == 0.0
+    assert "it would take some 96 s" in str(why_not(point, smaller, free_bytes=free_bytes, limit_s=60))
 
 
 @pytest.mark.parametrize("point", [Point(1, 10), Point(2_500, 10), Point(1_000, 1024), Point(3, MIB)])
@@ -227,6 +231,16 @@ def test_failovers_become_a_distribution() -> None:
     assert findings.headlines["election: median, p90, longest"] == "200 ms, 400 ms, 400 ms"
     assert findings.headlines["elections that succeeded at once"] == "2 of 4"
     assert findings.limits == ["4 kills are too few for a p90 or p99: these are the longest ones"]
+
+
+@pytest.mark.parametrize(
+    ("smallest", "largest", "expected"),
+    [(0.02, 0.04, (0.008, 0.125)), (1, 1_000, (0.8, 1250)), (1, 1, (0.8, 12.5))],
+)
+def test_logarithmic_axes_have_at_least_two_powers_of_ten(
+    smallest: float, largest: float, expected: tuple[float, float]
+) -> None:
+    assert decades(smallest, largest) == pytest.approx(expected)
 
 
 def test_the_report_reads_without_plots_and_compares_networks() -> None:
