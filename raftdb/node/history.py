@@ -1,7 +1,8 @@
 """What this node has applied lately: each change of a value, with the value before it and after it.
 
 It serves those who follow changes (`raftdb.node.watches`), and those who ask how a key was some time ago. It is in
-memory only, and bounded: the oldest changes make room for new ones. It has every change of every entry above `begin`,
+memory only, and bounded: the oldest changes make room for new ones, and go when they are older than a setting allows.
+It has every change of every entry above `begin`,
 whatever made it: commands, transactions, the sweeper, the end of a session. After a restart it begins at the
 checkpoint, from which on the log is applied again, and after a snapshot was put in place it begins anew at its end. So
 where it begins differs from node to node; from there on all have the same.
@@ -40,6 +41,9 @@ from raftdb.machine.values import key_of
 
 HISTORY_BYTES_MAX = 64 * MIB
 """The memory that the history may take, unless the setting `history_bytes_max` gives another limit."""
+HISTORY_SECONDS_MAX = 86_400
+"""For how long the history keeps a change for which it has room, unless the setting `history_seconds_max` says
+otherwise."""
 CHANGE_BYTES = 136
 """What a change takes in memory beside its key and its two values: the objects that it is made of. Measured, for an
 entry with one change: 259 bytes for both."""
@@ -115,12 +119,13 @@ def value_of(record: bytes | None) -> StoredValue | None:
 class History:
     """See the module. It is filled entry by entry, while a slice is applied (`raftdb.node.execution`)."""
 
-    def __init__(self, *, bytes_max: int = HISTORY_BYTES_MAX) -> None:
+    def __init__(self, *, bytes_max: int = HISTORY_BYTES_MAX, seconds_max: int = HISTORY_SECONDS_MAX) -> None:
         self.begin: Index = 0
         """All changes after this entry are here."""
         self.applied: Index = 0
         """The last entry that was applied, whether it has changed a value or not."""
         self._bytes_max = bytes_max
+        self._milliseconds_max = seconds_max * 1000
         self._bytes = 0
         self._begin_clock_ms = 0
         self._entries: list[_Kept] = []
@@ -172,7 +177,12 @@ class History:
         if parts:
             self._entries.append((index, layer.clock_at_least_ms, written[0][3], size_bytes, *parts))
             self._bytes += size_bytes
-            while self._bytes > self._bytes_max:
+            # The time is that of the cluster's clock, which stands in entries: a jump of this machine's clock, or a log
+            # that is applied again, takes nothing away.
+            oldest_ms = layer.clock_at_least_ms - self._milliseconds_max
+            while self._bytes > self._bytes_max or (
+                self._bytes and self._entries[self._first][1] < oldest_ms
+            ):
                 self._let_go()
 
     def sliced(self, applied: Index) -> None:

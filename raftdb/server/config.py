@@ -23,7 +23,7 @@ from raftdb.errors import Fatal
 from raftdb.impairment import NO_CONDITIONS, BadConditions, Conditions
 from raftdb.limits import BESIDE_VALUE_BYTES, COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
 from raftdb.memory import MEMORY_BYTES_MAX, MEMORY_BYTES_MIN
-from raftdb.node.history import HISTORY_BYTES_MAX
+from raftdb.node.history import HISTORY_BYTES_MAX, HISTORY_SECONDS_MAX
 from raftdb.server.environment import CONFIG_FILE, settings_in
 from raftdb.server.private_file import is_private, mode_of
 from raftdb.server.setting_values import (
@@ -136,6 +136,8 @@ class Settings:
     """Memory for data that clients and peers make grow: requests, answers, changes that are not yet durable."""
     history_bytes_max: int = field(default=HISTORY_BYTES_MAX, metadata={"parse": parse_positive})
     """Memory for the changes that were applied lately, for those who follow them or look back."""
+    history_seconds_max: int = field(default=HISTORY_SECONDS_MAX, metadata={"parse": parse_positive})
+    """How old they become at most, by the cluster's clock."""
     fault_injection: bool = field(default=False, metadata={"parse": parse_flag})
     """Whether this node may be told to make its links worse than they are: for lessons and tests."""
     network: Conditions = field(default=NO_CONDITIONS, metadata={"parse": parse_network})

@@ -62,7 +62,7 @@ def families_of(node: Measured, levels: Levels) -> list[Family]:
         *_of_requests(node),
         *_of_queues(node, levels),
         *_of_locks(node, levels),
-        *_of_watches(node.watches),
+        *_of_watches(node),
         *_of_process(node),
     ]
 
@@ -283,10 +283,17 @@ def _of_locks(node: Measured, levels: Levels) -> Iterator[Family]:
     yield counter("raftdb_deadlocks_total", "Waits refused because they would never have ended.", deadlocks)
 
 
-def _of_watches(watches: WatchLevels | None) -> Iterator[Family]:
+def _of_watches(node: Measured) -> Iterator[Family]:
+    watches, reach = node.watches, node.driver.view.history.reach
     clients, lag = (0, 0) if watches is None else (watches.count, watches.lag_entries)
     yield gauge("raftdb_watch_clients", "Clients that follow changes here.", clients)
     yield gauge("raftdb_watch_lag_entries", "Entries that the slowest of them lacks.", lag)
+    yield gauge("raftdb_history_begin_index", "The changes of all later entries are known here.", reach.begin)
+    yield gauge(
+        "raftdb_history_begin_timestamp_seconds",
+        "When that entry was applied, by the cluster's clock.",
+        reach.clock_ms / 1000,
+    )
 
 
 def _of_process(node: Measured) -> Iterator[Family]:

@@ -70,7 +70,7 @@ def load_replica(settings: Settings, identity: Identity, log: LmdbLogStore, stat
             phase=phase_among(identity.node_id, [member.id for member in members]),
         ),
         first_entry=first_entry_of(log),
-        history=History(bytes_max=settings.history_bytes_max),
+        history=History(bytes_max=settings.history_bytes_max, seconds_max=settings.history_seconds_max),
     )
 
 

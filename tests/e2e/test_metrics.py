@@ -117,6 +117,8 @@ def test_metrics_say_what_status_says(busy_cluster: Cluster) -> None:
                 "raftdb_raft_commit_index": before["commit_index"],
                 "raftdb_raft_applied_index": before["applied_index"],
                 "raftdb_sessions": before["sessions"],
+                "raftdb_history_begin_index": before["history"]["begin"],
+                "raftdb_history_begin_timestamp_seconds": before["history"]["clock_ms"] / 1000,
             }
             return role == 1 and all(samples[(name,)] == value for name, value in indexes.items())
 

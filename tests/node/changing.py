@@ -27,9 +27,9 @@ def shown(changes: Iterable[Change]) -> list[Shown]:
 class Log:
     """A log that is applied to a state, an entry at a time or in slices."""
 
-    def __init__(self, *, bytes_max: int = 1 << 30) -> None:
+    def __init__(self, *, bytes_max: int = 1 << 30, seconds_max: int = 1 << 30) -> None:
         self.state = MemoryStateStore()
-        self.history = History(bytes_max=bytes_max)
+        self.history = History(bytes_max=bytes_max, seconds_max=seconds_max)
         self.history.restart(0, self.state)
         self.time_ms = 1_000
 

@@ -142,6 +142,28 @@ def test_the_oldest_make_room_and_what_is_left_is_whole() -> None:
         log.history.after(reach.begin - 1, limit=1)
 
 
+def test_the_old_go_with_the_next_change_by_the_clusters_clock() -> None:
+    log = Log(seconds_max=60)
+    for _ in range(5):
+        log.apply(Set(b"k", b"1"))
+        log.time_ms += 30_000
+    assert [entry.revision for entry in log.entries()] == [3, 4, 5], "what is 60 s old is kept"
+    log.time_ms += 600_000
+    assert log.apply(Get(b"k")) == []
+    assert log.history.begin == 2, "nothing new has changed, and whoever looks back finds what was"
+    log.apply(Set(b"k", b"2"))
+    reach = log.history.reach
+    assert (reach.begin, reach.entries, reach.clock_ms) == (5, 1, 1_000 + 4 * 30_000)
+    with pytest.raises(Compacted):
+        log.history.after(4, limit=1)
+
+
+def test_a_history_that_has_no_room_and_no_time_is_empty_and_goes_on() -> None:
+    log = Log(bytes_max=1, seconds_max=1)
+    assert [log.apply(Set(b"k", b"1")) for _ in range(3)] == [[], [], []]
+    assert log.history.begin == 3
+
+
 def test_what_is_let_go_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RELEASED_TOGETHER", 10)
     log = Log(bytes_max=module.ENTRY_BYTES * 10)
