@@ -39,6 +39,8 @@ COLUMNS = (
     "follower_behind_entries",
     "memory_bytes",
     "loop_lag_p99_ms",
+    "log_file_bytes",
+    "state_file_bytes",
 )
 """What a sample has. A percentile, and a mean, of what did not happen in its second is null."""
 
@@ -143,4 +145,6 @@ def differences(now: Mapping[str, Any], before: Mapping[str, Any], seconds: floa
         "proposals_pending": now["proposals_pending"],
         "requests_pending": now["pending_requests"],
         "memory_bytes": now["memory_bytes"],
+        "log_file_bytes": now["file_bytes"].get("log"),
+        "state_file_bytes": now["file_bytes"].get("state"),
     }

@@ -59,6 +59,7 @@ def figures_of(node: Measured) -> Mapping[str, Any]:
         "memory_bytes": sum(node.memory.levels().values()),
         "free_bytes": guard.room_bytes,
         "store_bytes": sum(usage.file_bytes for usage in guard.usages.values()),
+        "file_bytes": {name: usage.file_bytes for name, usage in sorted(guard.usages.items())},
     }
 
 

@@ -16,7 +16,8 @@ def figures(**more: Any) -> dict[str, Any]:
     histograms = dict.fromkeys(("request_s", "commit_s", "fsync_s", "loop_lag_s"), nothing)
     counters = dict.fromkeys(("reads", "writes", "failed", "log_writes", "log_entries"), 0)
     levels = {"proposals_pending": 3, "pending_requests": 5, "memory_bytes": 1_000}
-    return {**histograms, **counters, **levels, **more}
+    files = {"file_bytes": {"log": 4_096, "state": 8_192}}
+    return {**histograms, **counters, **levels, **files, **more}
 
 
 def histogram(*seconds: float) -> dict[str, Any]:
@@ -34,6 +35,9 @@ def test_a_sample_tells_what_was_done_since_the_one_before() -> None:
     assert found["commit_p50_ms"] == pytest.approx(3.75)
     assert found["fsync_p99_ms"] is None, "there was none"
     assert (found["proposals_pending"], found["requests_pending"]) == (3, 5)
+    assert (found["log_file_bytes"], found["state_file_bytes"]) == (4_096, 8_192)
+    unknown = differences(figures(file_bytes={}), before, 2.0)
+    assert unknown["log_file_bytes"] is None, "its disk was not measured yet"
 
 
 class Sampled:

@@ -53,3 +53,4 @@ def test_requests_of_all_doors_are_counted_by_operation_and_as_reads() -> None:
     counts = figures["request_s"]["counts"]
     assert (sum(counts), counts[-1], len(counts)) == (7, 1, len(figures["bounds_s"]) + 1)
     assert (figures["memory_bytes"], figures["store_bytes"], figures["free_bytes"]) == (3, 11, 99)
+    assert figures["file_bytes"] == {"log": 5, "state": 6}

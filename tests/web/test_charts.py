@@ -12,7 +12,7 @@ from tests.web.support import IN_BROWSER
 
 pytestmark = IN_BROWSER
 
-CHARTS = 9
+CHARTS = 10
 
 
 @pytest.fixture(scope="module")

@@ -158,6 +158,13 @@ async def test_a_node_tells_all_that_it_knows_of_itself(tab: Tab, node: Node) ->
     await tab.run("document.querySelector('tbody a').click()")
     await tab.wait("document.querySelectorAll('.facts dd').length > 20")
     assert await tab.run("location.pathname") == "/nodes/n1"
+    # Its files over time, as lines with the newest value beside them.
+    await tab.wait("document.querySelectorAll('.spark polyline[points]').length === 9")
+    await tab.wait(
+        "[...document.querySelectorAll('.facts dt')].find(one => one.innerText === 'File of the state')"
+        "?.nextSibling.innerText.trim().endsWith('iB')"
+    )
+    assert " at most " in await tab.run("[...document.querySelectorAll('.spark')].at(-1).ariaLabel")
     for page in ("/nodes", "/nodes/n1"):
         await opened(tab, node, page)
         await tab.wait("document.querySelector('main').innerText.includes('0.1.0')")

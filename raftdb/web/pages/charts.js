@@ -27,6 +27,7 @@ const CHARTS = [
   ["Entries in one write of the log", (value) => number(Number(value.toFixed(1))), [["on average", "batch_entries", "--accent"]]],
   ["Behind", entries, [["this node", "behind_entries", "--accent"], ["the slowest follower", "follower_behind_entries", "--leader"]]],
   ["Memory for requests, changes and entries", bytes, [["taken", "memory_bytes", "--accent"]]],
+  ["Files of the data folder", bytes, [["log", "log_file_bytes", "--accent"], ["state", "state_file_bytes", "--leader"]]],
   ["Event loop held up", milliseconds, [["99 % within", "loop_lag_p99_ms", "--accent"]]],
 ];
 

@@ -4,6 +4,7 @@ import { confirm } from "../confirm.js";
 import { fill, h, say, shown } from "../dom.js";
 import { lagOf, ROLES } from "../health.js";
 import { silenceOf } from "../ring.js";
+import { course } from "../nodes/course.js";
 import { Looks } from "../rates.js";
 import { told } from "../story.js";
 import { bytes, count, duration, number, rate, time } from "../words.js";
@@ -101,6 +102,7 @@ function one(view, id) {
     view.root,
     h("p", { class: "small" }, h("a", { href: "/nodes" }, "All nodes"), " · ", h("a", { href: `/charts?node=${encodeURIComponent(id)}` }, "Charts of this node")),
     title, sentence, acts, facts,
+    h("div", { class: "facts" }, course(view, id)),
     h("section", { class: "card" }, h("h2", {}, "What it has told lately"), lines),
   );
   const show = () => {
