@@ -6,6 +6,7 @@ import { h, s, say, set, shown } from "../dom.js";
 import { bytes, duration, number, rate } from "../words.js";
 
 const SAMPLES_MAX = 900;
+const SPAN_MIN = 60;
 const WIDTH = 120;
 const HEIGHT = 24;
 const EVERY_MS = 2000;
@@ -63,12 +64,13 @@ export function course(view, id) {
   return card;
 }
 
-// A line from zero up to the highest value; what was not measured leaves the line at the value before.
+// A line over all samples, and no less than a minute, from zero up to the highest value; what was not measured leaves the line at the value before.
 function draw({ words, write, line, picture, value }, samples) {
   const known = samples.map((sample, place) => [place, sample]).filter(([, sample]) => typeof sample === "number" && Number.isFinite(sample));
   const top = Math.max(...known.map(([, sample]) => sample), 0) || 1;
-  const across = WIDTH / Math.max(SAMPLES_MAX - 1, 1);
-  const begin = SAMPLES_MAX - samples.length;
+  const span = Math.max(samples.length, SPAN_MIN);
+  const across = WIDTH / (span - 1);
+  const begin = span - samples.length;
   const points = known.map(([place, sample]) => `${((begin + place) * across).toFixed(1)},${(HEIGHT - 1 - (sample / top) * (HEIGHT - 2)).toFixed(1)}`);
   set(line, { points: points.join(" ") });
   const highest = known.length > 0 ? `, at most ${write(top)}` : "";

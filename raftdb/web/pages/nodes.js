@@ -94,23 +94,21 @@ function one(view, id) {
   const { cluster, api } = view;
   const title = h("h1", {}, shown(id));
   const sentence = h("p", { class: "lead" });
-  const facts = h("div", { class: "facts" });
+  const facts = h("div", { class: "groups" });
   const lines = h("ol", { class: "story" });
   const acts = h("div", { class: "actions" });
-  const looks = new Looks();
   fill(
     view.root,
     h("p", { class: "small" }, h("a", { href: "/nodes" }, "All nodes"), " · ", h("a", { href: `/charts?node=${encodeURIComponent(id)}` }, "Charts of this node")),
-    title, sentence, acts, facts,
-    h("div", { class: "facts" }, course(view, id)),
+    title, sentence, acts,
+    h("div", { class: "facts" }, facts, course(view, id)),
     h("section", { class: "card" }, h("h2", {}, "What it has told lately"), lines),
   );
   const show = () => {
     const node = cluster.nodes.get(id);
     if (node === undefined) return say(sentence, "No node of this name is known here.");
-    looks.note(node);
     say(sentence, describe(node, cluster));
-    if (node.status !== null) fill(facts, Object.entries(FACTS).map(([about, rows]) => group(about, rows, node.status)), figures(node, looks));
+    if (node.status !== null) fill(facts, Object.entries(FACTS).map(([about, rows]) => group(about, rows, node.status)), figures(node));
     const leads = node.status?.role === "leader" && node.isHeard;
     if (acts.childElementCount === 0 && leads && api.mayAct) {
       fill(acts, h("button", { type: "button", onclick: () => checkpoint(api) }, "Write a checkpoint now…"));
@@ -140,19 +138,10 @@ function group(about, rows, status) {
   return h("section", { class: "card" }, h("h2", {}, about), h("dl", {}, known.map(([name, [words, write]]) => [h("dt", {}, words), h("dd", {}, shown(write(status[name]), 120))])));
 }
 
-// Rates and percentiles of the last seconds, and what there is.
-function figures({ id, metrics }, looks) {
+// What there is; what it does is drawn beside it.
+function figures({ metrics }) {
   if (metrics === null) return null;
-  const perSecond = (name) => {
-    const found = looks.rate(id, (one) => one[name]);
-    return found === null ? "–" : rate(found);
-  };
   const rows = [
-    ["Reads", perSecond("reads")],
-    ["Writes", perSecond("writes")],
-    ["Requests, 99 % within", slowest(looks.percentile(id, "request_s", SLOW))],
-    ["fsync, 99 % within", slowest(looks.percentile(id, "fsync_s", SLOW))],
-    ["Held up, 99 % within", slowest(looks.percentile(id, "loop_lag_s", SLOW))],
     ["Keys", metrics.keys === null ? "–" : number(metrics.keys)],
     ["Disk", bytes(metrics.store_bytes)],
     ["Free space", metrics.free_bytes === null ? "–" : bytes(metrics.free_bytes)],
