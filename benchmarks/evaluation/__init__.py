@@ -1,6 +1,6 @@
 """An evaluation of raftdb in the manner of a student's report on a replicated store: one command, a report, plots.
 
-    python -m benchmarks.evaluation --quick                 # about three minutes
+    python -m benchmarks.evaluation --quick                 # some minutes
     python -m benchmarks.evaluation --output data/report    # everything, some hours
     python -m benchmarks.evaluation --only a,d --seed 7     # some parts
 

@@ -73,7 +73,7 @@ def parse_options() -> argparse.Namespace:
         description="Evaluate raftdb on this machine, and write a report (docs/evaluation.md).",
     )
     everything = ",".join((*PARTS, NETWORKS_PART))
-    parser.add_argument("--quick", action="store_true", help="small amounts: about three minutes")
+    parser.add_argument("--quick", action="store_true", help="small amounts: some minutes")
     parser.add_argument("--only", type=parts, default=parts(everything), metavar=everything, help="parts")
     parser.add_argument("--seed", type=int, default=1, help="of values, faults and networks")
     parser.add_argument("--output", type=Path, default=Path("data/evaluation"), metavar="FOLDER")

@@ -18,7 +18,8 @@ CLIENTS = 8
 WIDTH_S = 0.5
 """The intervals of the plot, and of the lowest throughput."""
 STOP_SHARE = 0.1
-"""A half second with less than this share of the writes before is said to be a stop."""
+"""A half second with less than this share of the writes, of those before as of those after, is said to be a stop. A
+cluster that grows may well be slower for good: a node that is alone asks nobody."""
 AFTER_S = 1.0
 """What a change does is looked for until so long after it; the next one waits until then."""
 
@@ -138,12 +139,12 @@ def report(job: Job, course: Course, load: ClosedLoop) -> Findings:
                 in_seconds(gap.seconds),
             )
         )
-        if lowest < STOP_SHARE * before:
+        if lowest < STOP_SHARE * min(before, _rate_after(acknowledged, course.phases, change)):
             stops.append(change.words)
     if stops:
         findings.missed.append(
             f"at {len(stops)} of {len(rows)} changes there was a half second with less than a tenth of the writes "
-            f"before: {', '.join(stops)}"
+            f"both before and after: {', '.join(stops)}"
         )
     columns = ("change", "took", "writes/s before", "lowest half second", "dip", "longest without a write")
     findings.tables.append(("At each change:", Table(columns, rows)))
@@ -177,6 +178,12 @@ def _rate_before(acknowledged: Sequence[float], phases: Sequence[Phase], change:
     """The throughput of the last phase before a change."""
     earlier = [phase for phase in phases if phase.end <= change.begin]
     return rate(acknowledged, earlier[-1].begin, earlier[-1].end) if earlier else 0.0
+
+
+def _rate_after(acknowledged: Sequence[float], phases: Sequence[Phase], change: Change) -> float:
+    """The throughput of the first phase after a change."""
+    later = [phase for phase in phases if phase.begin >= change.end]
+    return rate(acknowledged, later[0].begin, later[0].end) if later else 0.0
 
 
 def _plot(job: Job, course: Course, writes: Sequence[Write], acknowledged: Sequence[float]) -> Plot:

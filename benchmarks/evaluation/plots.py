@@ -43,6 +43,7 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
         axis.set_xlim(left=0)
     if "y" not in panel.logarithmic:
         axis.set_ylim(bottom=0)
+        axis.yaxis.get_major_locator().set_params(integer=True)
     for moment, words in panel.marks:
         axis.axvline(moment, color="grey", linewidth=0.7, linestyle=":")
         axis.annotate(

@@ -208,7 +208,7 @@ def test_the_course_of_a_cluster_becomes_figures_of_each_phase_and_each_change()
     (_, phases), (_, changes) = findings.tables
     assert phases.rows[0] == ("1", "10", "50 ms", "50 ms", "50 ms", "none")
     assert findings.missed == [
-        "at 1 of 1 changes there was a half second with less than a tenth of the writes before: add n2",
+        "at 1 of 1 changes there was a half second with less than a tenth of the writes both before and after: add n2",
         "writes failed: no_leader 1, of 208",
     ]
     assert changes.rows == [("add n2", "1.00 s", "10", "0", "100 %", "1.40 s")]
@@ -266,3 +266,16 @@ def test_the_report_reads_without_plots_and_compares_networks() -> None:
     assert "![Time over amount of data](c-undisturbed.png)" in markdown(evaluation)
     assert comparison([one]).columns == ("", "undisturbed")
     assert markdown_table(Table(("x",), [("a\nb",)]))[-1] == "| a b |"
+
+
+def test_a_cluster_that_is_slower_for_good_has_not_stopped() -> None:
+    course = membership.Course(
+        phases=[membership.Phase(1, 0.0, 10.0), membership.Phase(2, 12.0, 22.0)],
+        changes=[membership.Change("add n2", "+n2", 1, 10.0, 11.0)],
+    )
+    load = ClosedLoop(lambda: (), clients=0, seed=1)
+    fast, slow = [0.01 * number for number in range(1_000)], [10.0 + 0.25 * number for number in range(50)]
+    load.writes = [Write(moment, moment, "") for moment in (*fast, *slow)]
+    findings = membership.report(JOB, course, load)
+    assert findings.missed == []
+    assert findings.tables[1][1].rows[0][4] == "96 %"
