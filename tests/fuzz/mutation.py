@@ -7,7 +7,7 @@ comes out is well formed, so that it gets past the parser to the checks behind i
 import json
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cbor2
@@ -103,6 +103,8 @@ _STRANGE_CBOR = (
     cbor2.CBORTag(28, []),
 )
 _STRANGE_JSON = (*_STRANGE, 10**400, "\ud800", {"base64": "!"}, {"base64": "AA=="}, {"base64": 1})
+LEVELS = 8
+"""So deep a value is changed in its parts."""
 NESTED_JSON = 3000
 """So deep are the deepest lists: deeper than the interpreter's own limit."""
 
@@ -190,7 +192,7 @@ class Mutator:
                 holder[chance.choice(("a", "", "type", "base64"))] = holder[key]
             case 2:
                 other, place = chance.choice(places)
-                holder[key] = json.loads(json.dumps(None)) if other is holder[key] else _copy(other[place])
+                holder[key] = None if other is holder[key] else _copy(other[place])
             case 3:
                 holder[key] = [holder[key]]
             case _:
@@ -198,12 +200,15 @@ class Mutator:
         return value
 
 
-def _places(value: Any) -> Any:
-    """The holder and the key or index of every part of a value."""
-    if isinstance(value, dict | list):
-        for key, part in list(value.items() if isinstance(value, dict) else enumerate(value)):
-            yield value, key
-            yield from _places(part)
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The holder and the key or index of the parts of a value, those of the first levels."""
+    level = [value]
+    for _ in range(LEVELS):
+        holders, level = [part for part in level if isinstance(part, dict | list)], []
+        for holder in holders:
+            for key, part in list(holder.items() if isinstance(holder, dict) else enumerate(holder)):
+                level.append(part)
+                yield holder, key
 
 
 def _copy(value: Any) -> Any:
