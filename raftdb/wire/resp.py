@@ -154,13 +154,14 @@ class RequestReader:
             if self._request_bytes + length + ARGUMENT_BYTES > self._limits.request_bytes_max:
                 return self._refuse("too big request")
             self._bulk_bytes = length
-            self._request_bytes += length + ARGUMENT_BYTES
             return end + 2
         end = position + self._bulk_bytes
         if end + 2 > len(data):
             self._needed_bytes = self._bulk_bytes + 2
             return _INCOMPLETE
         self._arguments.append(data[position:end])
+        # What is announced takes no memory: whoever announces much and sends nothing holds nothing.
+        self._request_bytes += self._bulk_bytes + ARGUMENT_BYTES
         self._bulk_bytes = _INCOMPLETE
         self._missing -= 1
         # As Redis does, the two bytes after an argument are passed over unread.

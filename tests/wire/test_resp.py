@@ -101,6 +101,7 @@ def test_an_announced_length_takes_no_memory() -> None:
     try:
         assert reader.feed(b"*1000000\r\n$5000000\r\n") == []
         assert tracemalloc.get_traced_memory()[1] < 10_000
+        assert reader.buffered_bytes < 100, "nor is it counted as taken"
     finally:
         tracemalloc.stop()
 
