@@ -7,7 +7,7 @@ def tls_reason(error: ssl.SSLError) -> str:
     """The reason of one failure."""
     if isinstance(error, ssl.SSLCertVerificationError):
         # OpenSSL gives a reason, and our own checks the words themselves.
-        why = getattr(error, "verify_message", "") or str(error)
+        why = getattr(error, "verify_message", "") or str(error.args[-1])
         return f"the certificate is not accepted: {why.removesuffix('.')}"
     reason = (error.reason or str(error)).replace("_", " ").lower()
     return _WORDS.get(reason, f"TLS failed: {reason}")

@@ -151,6 +151,7 @@ class Certificates:
         context = kind(ssl.PROTOCOL_TLS_SERVER)
         _harden(context)
         context.num_tickets = 0
+        context.sslobject_class = CheckedObject
         self._show(context)
         return context
 

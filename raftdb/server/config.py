@@ -155,7 +155,8 @@ class Settings:
     @property
     def advertised(self) -> Endpoint:
         """Where others reach this node."""
-        return self.advertise or self.listen
+        address = self.advertise or self.listen
+        return address.over_tls() if self.tls == REQUIRED else address
 
     @property
     def listens(self) -> dict[str, Endpoint]:
@@ -236,7 +237,7 @@ def _all_over_tls(settings: Settings) -> Settings:
     join = settings.join
     return replace(
         settings,
-        advertise=settings.advertised.over_tls(),
+        advertise=None if settings.advertise is None else settings.advertise.over_tls(),
         peers=changed(settings.peers),
         members=changed(settings.members),
         join=None if join is None else tuple(address.over_tls() for address in join),

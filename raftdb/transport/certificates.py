@@ -54,12 +54,30 @@ class PeerContext(ssl.SSLContext):
     """The nodes that a certificate names: one that names nobody is refused."""
 
 
+_ANSWERED = frozenset({"CERTIFICATE_VERIFY_FAILED", "PEER_DID_NOT_RETURN_A_CERTIFICATE"})
+"""Reasons for which a caller is told why it does not get in."""
+
+
 class CheckedObject(ssl.SSLObject):
     """One end of a connection that is of a peer if its context is by the end of the handshake."""
 
+    _refused: ssl.SSLError | None = None
+
     def do_handshake(self) -> None:
         """Go on with the handshake; raises `ssl.SSLError` as well for a certificate that proves no peer."""
-        super().do_handshake()
+        if self._refused is not None:
+            raise self._refused
+        try:
+            super().do_handshake()
+        except ssl.SSLError as error:
+            if not self.server_side or error.reason not in _ANSWERED:
+                raise
+            # Event loops send what OpenSSL has to say of a failure only if it is none yet.
+            self._refused = error
+            raise ssl.SSLWantReadError from error
+        self._check()
+
+    def _check(self) -> None:
         context = self.context
         if not isinstance(context, PeerContext):
             return
@@ -86,7 +104,6 @@ def accept_peers(context: ssl.SSLContext, peers: PeerContext) -> None:
             found.context = peers
 
     context.sni_callback = choose
-    context.sslobject_class = CheckedObject
     # A certificate is asked for by the context with which the connection began, and verified by the one that it has.
     if context.verify_mode is ssl.CERT_NONE:
         context.verify_mode = ssl.CERT_OPTIONAL

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -300,6 +301,18 @@ def test_an_address_among_the_members_is_a_move_whatever_was_set_before() -> Non
     assert own_address(settings, log, N4) == OwnAddress(at("db4:8004"), moved=True)
     assert own_address(settings, log, Member("n4", at("db4:8004"))) == OwnAddress(at("db4:8004"), moved=False)
     assert log.get_meta(ADDRESS_FACT) == b"0.0.0.0:8004", "a start without the flag is no move back"
+
+
+def test_a_node_that_comes_to_tls_or_leaves_it_keeps_its_name() -> None:
+    """Whatever it listens on: `advertise` is not needed for that."""
+    plain = Settings(id="n4", listen=at("0.0.0.0:8004"))
+    member = Member("n4", at("db4:8004"))
+    by_tls = replace(plain, tls="required")
+    log = log_with(at("0.0.0.0:8004"))
+    assert own_address(by_tls, log, member) == OwnAddress(at("db4:8004").over_tls(), moved=True)
+    known = Member("n4", at("db4:8004").over_tls())
+    assert own_address(by_tls, log, known) == OwnAddress(known.http, moved=False)
+    assert own_address(plain, log, known) == OwnAddress(at("db4:8004"), moved=True)
 
 
 def test_members_and_advertise_must_not_contradict_each_other() -> None:

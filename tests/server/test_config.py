@@ -13,7 +13,7 @@ from raftdb.errors import RaftdbError
 from raftdb.impairment import NO_CONDITIONS
 from raftdb.server import bootstrap
 from raftdb.server.config import BadSetting, Settings, load
-from raftdb.server.folder import open_folder
+from raftdb.server.folder import cluster_id_of, open_folder
 from raftdb.server.restore import restore
 from raftdb.server.security import Security
 from raftdb.server.start import SEED_LIMIT, impaired_network
@@ -120,6 +120,50 @@ def test_a_new_folder_does_not_begin_with_an_address_of_no_use(tmp_path: Path) -
     assert not data.exists()
     with open_folder(Settings(listen=at(EVERYWHERE), advertise=at("n1:8001"), data=data)):
         pass
+
+
+PAIR = {"tls_cert": "n1.crt", "tls_key": "n1.key"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"tls": "maybe"}, "not one of off, both, required"),
+        ({"tls": "both"}, "tls needs tls_cert and tls_key"),
+        ({"tls": "required", "tls_cert": "n1.crt"}, "tls needs tls_cert and tls_key"),
+        ({"tls_ca": "ca.crt"}, "tls_ca is set, and tls is off"),
+        (PAIR, "tls_cert is set, and tls is off"),
+        ({"tls": "both", **PAIR, "tls_client_ca": "ca.crt"}, "tls_client_ca needs tls_ca"),
+        ({"tls": "both", **PAIR, "tls_peer_names": "n1=one"}, "there is no tls_ca"),
+        ({"tls": "both", **PAIR, "tls_ca": "ca", "tls_peer_names": "n1=one:80"}, "without ports"),
+        ({"tls": "both", **PAIR, "tls_ca": "ca", "tls_peer_names": "n1"}, "names of hosts"),
+        ({"listen": "https://127.0.0.1:8001"}, "what a node listens on is HOST:PORT"),
+        ({"advertise": "https://n1:8001"}, "is advertised, and tls is off"),
+    ],
+)
+def test_what_does_not_belong_together_in_tls_is_refused(settings: dict[str, str], words: str) -> None:
+    assert words in refusal(settings)
+
+
+def test_where_tls_is_required_every_node_is_reached_by_it() -> None:
+    cluster = {"peers": "n1=one:1,n2=https://two:2", "members": "n2=two:3"}
+    settings = load({"tls": "required", **PAIR, **cluster, "listen": "127.0.0.1:8001"})
+    assert settings.first_members == {"n1": at("one:1").over_tls(), "n2": at("two:2").over_tls()}
+    assert settings.members == {"n2": at("two:3").over_tls()}
+    assert (settings.advertise, settings.advertised) == (None, at("127.0.0.1:8001").over_tls())
+    assert settings.listens == {"http": at("127.0.0.1:8001")}
+    joining = load({"tls": "required", **PAIR, "join": "one:1", "advertise": "four:4"})
+    assert joining.join == (at("one:1").over_tls(),)
+    assert joining.advertised == at("four:4").over_tls()
+    changing = load({"tls": "both", **PAIR, **cluster})
+    assert str(changing.first_members["n1"]) == "one:1"
+
+
+def test_the_name_of_a_cluster_does_not_depend_on_tls() -> None:
+    plain = {"n1": at("one:1"), "n2": at("two:2")}
+    assert cluster_id_of(plain) == cluster_id_of(
+        {name: address.over_tls() for name, address in plain.items()}
+    )
 
 
 def test_members_of_a_recovery_can_be_dialled(tmp_path: Path) -> None:

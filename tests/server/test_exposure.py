@@ -31,6 +31,26 @@ def test_any_other_address_of_any_door_is_refused_unless_told(door: str, address
     assert list(exposed(load({door: address}))) == ["http" if door == "listen" else door]
 
 
+@pytest.mark.parametrize(
+    ("more", "may_listen"),
+    [
+        ({"tls_ca": "ca", "tls_client_ca": "ca"}, True),
+        ({"tls_ca": "ca", "admin_password": "a-long-password"}, True),
+        ({"tls_ca": "ca"}, False),
+        ({"admin_password": "a-long-password"}, False),
+        ({"tls_ca": "ca", "tls_client_ca": "ca", "tls": "both"}, False),
+    ],
+)
+def test_where_everybody_proves_who_he_is_it_listens(more: dict[str, str], may_listen: bool) -> None:
+    for door in ("listen", "redis", "redis_cluster"):
+        settings = load({"tls": "required", "tls_cert": "c", "tls_key": "k", door: OPEN[0], **more})
+        if may_listen:
+            check_exposure(settings)
+        else:
+            with pytest.raises(BadSetting, match=f"{door} is "):
+                check_exposure(settings)
+
+
 def test_a_node_says_so_and_ends_before_it_makes_a_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

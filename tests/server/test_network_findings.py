@@ -70,6 +70,17 @@ def test_what_others_reach_without_proof_is_wrong_also_if_the_operator_wants_it(
     assert wrong(redis="10.0.0.1:6379", insecure="true") == {"clients"}, "peers are not reached there"
 
 
+def test_tls_is_told_and_proves_who_comes() -> None:
+    tls = {"listen": OPEN, "tls": "required", "tls_cert": "c", "tls_key": "k", "tls_ca": "ca"}
+    assert wrong(**tls) == {"clients", "insecure"}
+    assert wrong(**tls, tls_client_ca="ca") == set()
+    assert wrong(**tls, admin_password="p" * 8) == set()
+    assert "certificates" in str(found(**tls)["peers"].value)
+    assert "passwords are encrypted" in str(found(**tls, admin_password="p" * 8)["clients"].value)
+    both = found(**{**tls, "tls": "both"}, cluster_secret=SECRET, admin_password="p" * 8)
+    assert "encrypted for whom wants that" in str(both["peers"].value)
+
+
 def test_means_of_lessons_are_told_and_wrong_where_strangers_come() -> None:
     assert wrong(fault_injection="true", dashboard_control="127.0.0.1:9") == set()
     more = {"insecure": "true", "cluster_secret": SECRET, "admin_password": "p" * 8}
