@@ -1,13 +1,13 @@
 """Showing users, roles and tokens."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from cli.console import render
 from cli.console.output import Output
 from raftdb.client.model import NewToken, Role, Token, User
 
 NEVER = "never"
+UNKNOWN = "-"
 
 
 def show_users(users: Sequence[User], output: Output) -> None:
@@ -32,18 +32,20 @@ def show_roles(roles: Sequence[Role], output: Output) -> None:
     output.table(("role", "grants"), rows, {"roles": [dict(role.body) for role in roles]})
 
 
-def show_tokens(tokens: Sequence[Token], output: Output) -> None:
-    """Show a row for each token of a user."""
-    rows = [(token.name, _time(token.made_ms), _time(token.ends_ms)) for token in tokens]
+def show_tokens(tokens: Sequence[Token], clock_ms: int | None, output: Output) -> None:
+    """Show a row for each token of a user. `clock_ms` is the cluster clock, by which tokens end; it is no time of
+    day."""
+    rows = [(token.name, _made(token, clock_ms), _ends(token, clock_ms)) for token in tokens]
     output.table(("token", "made", "ends"), rows, {"tokens": [dict(token.body) for token in tokens]})
 
 
-def show_new_token(user: str, name: str, token: NewToken, output: Output) -> None:
+def show_new_token(user: str, name: str, token: NewToken, ttl_s: int | None, output: Output) -> None:
     """Show the secret of a new token; raw it is all that is shown."""
     if output.format == "raw":
         output.raw(token.secret.encode())
         return
-    fields = {"user": user, "token": name, "secret": token.secret, "ends": _time(token.ends_ms)}
+    ends = NEVER if ttl_s is None else f"in {render.duration(ttl_s)}"
+    fields = {"user": user, "token": name, "secret": token.secret, "ends": ends}
     body = {"user": user, "token": name, "secret": token.secret, "ends_ms": token.ends_ms}
     output.fields(fields, body)
     if output.format == "table":
@@ -77,11 +79,18 @@ def _text(grant: bytes) -> str:
     return grant.decode("utf-8", "backslashreplace")
 
 
-def _time(time_ms: int | None) -> str:
-    """A time of the cluster clock, to the minute."""
-    if time_ms is None:
+def _ends(token: Token, clock_ms: int | None) -> str:
+    """How long a token holds yet."""
+    if token.ends_ms is None:
         return NEVER
-    try:
-        return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
-    except (OverflowError, ValueError, OSError):  # beyond the year 9999
-        return f"{time_ms} ms"
+    if clock_ms is None:
+        return UNKNOWN
+    left_ms = token.ends_ms - clock_ms
+    return f"in {render.duration(left_ms / 1000)}" if left_ms > 0 else "over"
+
+
+def _made(token: Token, clock_ms: int | None) -> str:
+    """How long ago a token was made."""
+    if clock_ms is None:
+        return UNKNOWN
+    return f"{render.duration(max(clock_ms - token.made_ms, 0) / 1000)} ago"

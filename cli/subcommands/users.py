@@ -184,14 +184,14 @@ def token() -> None:
 )
 @client_options
 @click.pass_obj
-def _create_token(options: Options, owner: str, name: str, ttl_s: float | None) -> int:
+def _create_token(options: Options, owner: str, name: str, ttl_s: int | None) -> int:
     """Make a token of a user, under a NAME by which it can be taken back. Prints its secret, once.
 
     Where the output is raw, as in a pipe, that is all: raftdb token create app job > token
     """
     with options.client() as client:
         made = client.make_token(owner, name, ttl=ttl_s)
-    shown.show_new_token(owner, name, made, Output(options.output))
+    shown.show_new_token(owner, name, made, ttl_s, Output(options.output))
     return EXIT_OK
 
 
@@ -207,7 +207,9 @@ def _list_tokens(options: Options, owner: str | None) -> int:
             raise _wrong(
                 "token list", "this cluster has no users, so it has no tokens", hint="raftdb user add"
             )
-        shown.show_tokens(client.tokens(name), Output(options.output))
+        tokens, clock_ms = client.tokens(name), client.status().body.get("clock_ms")
+        known = clock_ms if isinstance(clock_ms, int) else None
+        shown.show_tokens(tokens, known, Output(options.output))
     return EXIT_OK
 
 

@@ -1,12 +1,16 @@
 """`raftdb user`, `role` and `token`: what they ask of the cluster, and what they show."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 
+from cli.admin.users import show_tokens
+from cli.console.output import Output
 from cli.line.numbers import parse_lifetime
 from cli.main import run
+from raftdb.client.model import Token
 from tests.cli.test_main import Cli, Result
 from tests.client.fake_node import Canned, FakeCluster
 
@@ -142,28 +146,39 @@ def test_roles(cluster: FakeCluster, cli: Cli, words: list[str], grants: list[st
 
 def test_the_secret_of_a_token_is_alone_in_a_pipe(cluster: FakeCluster, cli: Cli) -> None:
     made = Canned(body={"secret": "raftdb_abc", "ends_ms": 1_800_000_000_000, "index": 9})
-    asked = told(cluster, *[made] * 3)
+    asked = told(cluster, *[made] * 4)
     assert cli("token", "create", "app", "web", "--ttl", "30d") == (0, "raftdb_abc\n", "")
     assert asked[0] == ("POST", "/v1/users/app/tokens/web", {"ttl_ms": 30 * 86_400_000})
     code, out, errors = cli("-o", "table", "token", "create", "app", "web")
     assert code == 0
     assert ["secret", "raftdb_abc"] in [line.split() for line in out.splitlines()]
-    assert "2027-01-15 08:00 UTC" in out
+    assert out.splitlines()[-1].split() == ["ends", "never"]
     assert "not shown again" in errors
     assert asked[1][2] == {}
+    assert "in 15 m" in cli("-o", "table", "token", "create", "app", "web", "--ttl", "15m")[1]
     body = json.loads(cli("-o", "json", "token", "create", "app", "web")[1])
     assert body == {"user": "app", "token": "web", "secret": "raftdb_abc", "ends_ms": 1_800_000_000_000}
 
 
 def test_tokens_are_listed_and_taken_back(cluster: FakeCluster, cli: Cli) -> None:
-    rows = [{"token": "web", "made_ms": 0, "ends_ms": None}, {"token": "x", "made_ms": 0, "ends_ms": 1 << 62}]
-    asked = told(cluster, Canned(body={"tokens": rows}), DONE)
-    assert cli("token", "list", "app")[1].splitlines() == [
-        "web\t1970-01-01 00:00 UTC\tnever",
-        f"x\t1970-01-01 00:00 UTC\t{1 << 62} ms",
+    rows = [
+        {"token": "web", "made_ms": 1_000, "ends_ms": None},
+        {"token": "x", "made_ms": 0, "ends_ms": 121_000},
+        {"token": "y", "made_ms": 0, "ends_ms": 60_000},
     ]
+    asked = told(cluster, *[Canned(body={"tokens": rows})] * 2, DONE)
+    assert cli("token", "list", "app")[1].splitlines() == ["web\t-\tnever", "x\t-\t-", "y\t-\t-"]
+    tokens = [Token(name=row["token"], made_ms=row["made_ms"], ends_ms=row["ends_ms"]) for row in rows]  # type: ignore[arg-type]
+    out = io.StringIO()
+    show_tokens(tokens, 61_000, Output("raw", stream=out))
+    assert out.getvalue().splitlines() == [
+        "web\t1 min 0 s ago\tnever",
+        "x\t1 min 1 s ago\tin 1 min 0 s",
+        "y\t1 min 1 s ago\tover",
+    ]
+    assert json.loads(cli("-o", "json", "token", "list", "app")[1]) == {"tokens": rows}
     assert cli("token", "revoke", "app", "web")[0] == 0
-    assert asked[1] == ("DELETE", "/v1/users/app/tokens/web", None)
+    assert asked[2] == ("DELETE", "/v1/users/app/tokens/web", None)
     assert cli("token", "list")[0] == 2, "without users nobody has tokens"
 
 
