@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from cli.console.failures import CommandError
+from cli.local import cluster as cluster_module
 from cli.local.cluster import LocalCluster
 from cli.local.folder import NODES_MAX, PORTS_FIRST, LocalFolder, NodePlace
 from cli.local.process import NodeState, last_lines
 from cli.main import run
-from raftdb.errors import RequestRefused
+from raftdb.client.credentials import Credentials
+from raftdb.errors import RequestRefused, Unauthenticated
+from tests.client.fake_node import fake_cluster
 
 
 @pytest.fixture
@@ -261,6 +264,30 @@ def test_a_node_that_ends_at_its_start_is_shown_with_its_last_words(
     assert caught.value.message.endswith("\n  starting\n  the disk is on fire")
     assert cluster.state("n1") is NodeState.STOPPED
     assert cluster.take_exits() == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_nodes_with_users_are_asked_by_one_and_a_stranger_is_told(
+    folder: LocalFolder, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    node = folder.path.parent / "node"
+    node.write_text("#!/bin/sh\nexec sleep 600\n")
+    node.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(node))
+    monkeypatch.setattr(cluster_module, "FIRST_USER_S", 0.1)
+    with fake_cluster(1) as nodes:
+        nodes.users = {"Bearer secret": "ana"}
+        place = NodePlace("n1", nodes.addresses, "127.0.0.1:2", "127.0.0.1:3")
+        credentials = Credentials(token="secret") if known else None
+        cluster = LocalCluster(folder, (place,), logs_to_files=True, credentials=credentials)
+        try:
+            if known:
+                assert cluster.start().role == "leader"
+            else:
+                with pytest.raises(Unauthenticated):
+                    cluster.start()
+        finally:
+            cluster.stop()
 
 
 def test_what_cannot_be_done_to_a_node_is_refused(folder: LocalFolder) -> None:
