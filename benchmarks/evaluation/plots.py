@@ -38,7 +38,7 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
         if letter in panel.logarithmic and values:
             getattr(axis, f"set_{letter}scale")("log")
             getattr(axis, f"set_{letter}lim")(*decades(min(values), max(values)))
-            getattr(axis, f"{letter}axis").set_major_formatter("{x:,g}")
+            getattr(axis, f"{letter}axis").set_major_formatter("{x:,.10g}")
     if "x" not in panel.logarithmic:
         axis.set_xlim(left=0)
     if "y" not in panel.logarithmic:
