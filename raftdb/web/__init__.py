@@ -32,6 +32,8 @@ Rules
 -----
 * `dom.js` builds elements. Text goes into the document as text nodes only: nothing that a key, a value, a node's id, an
   address or a line of a log holds is ever parsed as markup (`tests/web` looks for `innerHTML` and its like).
+* What is heard from the address of a node is checked before it is believed (`heard.js`): another program, or a node of
+  another cluster, may be there by now. A page that counts on one more field of a stream names it there.
 * No inline script and no inline style: the policy of the pages forbids both (`raftdb.frontend.http_pages`). What
   depends on data is set as a property (`element.style.width`) or as an attribute of SVG.
 * Colours and distances are the variables of `app.css`, each in a light and a dark form. Colour says nothing alone.

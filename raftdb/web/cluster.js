@@ -3,6 +3,7 @@
 // Each node answers for itself. The page's own node tells who the members are; each is then asked at its own address, as
 // far as the page's policy lets it: it names the members of the moment in which the page was loaded.
 
+import { heardOf } from "./heard.js";
 import { Sharing } from "./sharing.js";
 import { Stream } from "./stream.js";
 
@@ -50,6 +51,7 @@ export class Cluster extends EventTarget {
     this.nodes = new Map();
     this.happened = [];
     this.ownId = null;
+    this.clusterId = null;
     this.firstMembers = null;
     this.changeIsDue = false;
     this.own = this.#added(new Node("", location.host, ""));
@@ -189,15 +191,23 @@ export class Cluster extends EventTarget {
     this.#changed();
   }
 
+  // Throws an Error if this is not what the node says that is known at this address, and then nothing of it is kept.
   #take(node, heard) {
-    this.sharing.tell("event", { id: node.id, http: node.http, event: heard });
     const { event, id, data } = heard;
+    const told = heardOf(event, data, node[event]);
+    if (event === "status" && told !== null) this.#recognize(node, told);
+    this.sharing.tell("event", { id: node.id, http: node.http, event: heard });
     node.heardAt = performance.now();
     if (event === "raft") this.#takeRaft(node, id, data);
-    else if ("snapshot" in data) node[event] = data.snapshot;
-    else if (node[event] !== null) node[event] = { ...node[event], ...data.changes };
-    if (event === "status") this.#takeStatus(node);
+    else if (told !== null) node[event] = told;
+    if (event === "status" && told !== null) this.#takeStatus(node);
     this.#changed();
+  }
+
+  #recognize(node, status) {
+    if (node.id !== "" && status.id !== node.id) throw new Error("another node is at its address");
+    this.clusterId ??= status.cluster_id;
+    if (status.cluster_id !== this.clusterId) throw new Error("a node of another cluster is at its address");
   }
 
   #takeStatus(node) {

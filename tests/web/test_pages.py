@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from raftdb.web import PAGES
 from tests.e2e.cluster import Cluster, Node
@@ -346,3 +347,65 @@ async def test_windows_of_one_browser_share_their_streams(
     await tab.wait(has_streams)
     await tab.wait("raftdbCluster.list().every(one => one.isHeard)")
     assert streams(tab) >= 3
+
+
+GARBAGE: tuple[tuple[str, Any], ...] = (
+    ("status", {"snapshot": None}),
+    ("status", {"snapshot": {"id": "n3", "role": "leader", "term": 10**9, "members": "all"}}),
+    ("base", {"snapshot": "http://elsewhere.example"}),
+    ("__proto__", {"snapshot": {"isHeard": True}}),
+    ("raft", {"snapshot": {"events": [{"time_ms": "now"}]}}),
+    ("metrics", {"snapshot": {"fsync_s": {"counts": "none"}}}),
+    ("log", []),
+    ("status", 7),
+)
+"""What no node says on a stream of events."""
+
+
+async def test_another_program_at_the_address_of_a_node_is_not_taken_for_it(
+    tab: Tab, cluster: Cluster
+) -> None:
+    """It says what no node says, or what a node of another cluster does: that it leads a later term, alone."""
+    gone, page = cluster["n3"], cluster["n1"]
+    posing = {**gone.status(), "role": "leader", "term": 10**9, "cluster_id": "0" * 16}
+    posing["members"] = [one for one in posing["members"] if one["id"] == "n3"]
+    said = [
+        *GARBAGE,
+        ("status", {"snapshot": posing}),
+        ("status", {"snapshot": {**posing, "id": "n7"}}),
+    ]
+    asked: list[int] = []
+
+    async def pose(request: web.BaseRequest) -> web.Response:
+        headers = {
+            "Access-Control-Allow-Origin": f"http://{page.address}",
+            "Content-Type": "text/event-stream",
+        }
+        event, value = said[len(asked) % len(said)]
+        if request.path == "/v1/events":
+            asked.append(1)
+        data = json.dumps(value)
+        return web.Response(text=f"event: {event}\ndata: {data}\n\n", headers=headers)
+
+    gone.stop()
+    leader = cluster.leader()
+    runner = web.ServerRunner(web.Server(pose))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", int(gone.address.rpartition(":")[2])).start()
+        await opened(tab, page)
+        await headline(tab, f"{leader.name} leads term")
+        await tab.run("document.querySelector('[data-node=n3]').dataset.isThere = 1")
+        while len(asked) < len(said):
+            await asyncio.sleep(0.05)
+        await headline(tab, f"{leader.name} leads term")
+        await headline(tab, "2 of 3 nodes are up")
+        assert await tab.run("[...raftdbCluster.nodes.keys()].sort().join()") == "n1,n2,n3"
+        found = "raftdbCluster.nodes.get('n3')"
+        assert await tab.run(f"[{found}.status, {found}.log, {found}.metrics, {found}.place].join()") == ",,,"
+        assert await tab.run(f"{found}.base") == f"http://{gone.address}"
+        await tab.run("history.pushState({}, '', '/nodes/n3'); dispatchEvent(new PopStateEvent('popstate'))")
+        await tab.wait("document.querySelector('main h1')?.innerText === 'n3'")
+        await tab.wait("document.querySelector('.lead').innerText.includes('silent')")
+    finally:
+        await runner.cleanup()
