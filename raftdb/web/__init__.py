@@ -25,8 +25,9 @@ Adding a page
    uses `confirm.js`.
 3. Its path in the table of pages of docs/interface.md, section 7, and its story in `tests/web`.
 
-A module that only one page needs stands in a folder named like the page: it is not loaded before. The page `/learn`
-plays chapters, scripts of `chapters/`, which a simulated cluster acts out (`raftdb.frontend.http_lessons`).
+A module that only one page needs stands in a folder named like the page: it is not loaded before. `data/` has what
+pages about keys and entries share. The page `/learn` plays chapters, scripts of `chapters/`, which a simulated cluster
+acts out (`raftdb.frontend.http_lessons`).
 
 Rules
 -----

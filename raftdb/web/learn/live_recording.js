@@ -2,7 +2,7 @@
 // this window has looked on, and not back beyond that: real nodes cannot be taken back.
 
 import { compare } from "../cluster.js";
-import { described, termAt } from "../entries.js";
+import { described, termAt } from "../data/entries.js";
 import { LOG_COLUMNS } from "./stage.js";
 
 const FRAMES_MAX = 4000;

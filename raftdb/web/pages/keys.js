@@ -3,7 +3,7 @@
 import { confirm } from "../confirm.js";
 import { fill, h, say, shown } from "../dom.js";
 import { Stream } from "../stream.js";
-import { behind, bytesOf, hex, isText, percent, textOf } from "../values.js";
+import { behind, bytesOf, hex, isText, percent, textOf } from "../data/values.js";
 import { bytes, count, duration, number } from "../words.js";
 
 const PAGE = 200;

@@ -1,7 +1,7 @@
 // The logs of all nodes side by side, around what is committed: each row is an index, each column a node.
 
 import { fill, h, say, set, shown } from "../dom.js";
-import { described, termAt } from "../entries.js";
+import { described, termAt } from "../data/entries.js";
 import { lagOf } from "../health.js";
 import { number } from "../words.js";
 

@@ -4,7 +4,7 @@
 import { fill, h, say, shown } from "../dom.js";
 import { merge, movedPlace } from "../note/merge.js";
 import { Stream } from "../stream.js";
-import { textOf } from "../values.js";
+import { textOf } from "../data/values.js";
 import { bytes, count, list } from "../words.js";
 
 const VERSIONS_MAX = 100;

@@ -3,7 +3,7 @@
 
 import { confirm } from "../confirm.js";
 import { fill, h, say, shown } from "../dom.js";
-import { percent, textOf } from "../values.js";
+import { percent, textOf } from "../data/values.js";
 import { bytes, count, duration, number } from "../words.js";
 
 const REFRESH_MS = 2000;
