@@ -8,7 +8,7 @@ has lost the password, and may start a node with `admin_reset`, gets in again: w
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from raftdb.access.logins import Logins
@@ -23,14 +23,19 @@ from raftdb.machine.users.service import Presence, PutUser
 from raftdb.node.turn import Answer
 from raftdb.node.view import NodeView
 from raftdb.server.config import BadSetting, Settings
+from raftdb.server.facts import USERS_FACT
 from raftdb.server.secret_file import read_private
 
 logger = logging.getLogger("raftdb.audit")
 
 FIRST_USER = b"admin"
-LOOK_SECONDS = 0.1
-"""How often a node looks whether it is to make the first user."""
+LOOK_SECONDS, LOOK_SECONDS_IDLE = 0.1, 1.0
+"""How often a node looks whether there are users, if it is to make the first one, and if not."""
 HINT = "a password of 8 bytes or more, alone in the file"
+
+
+WriteFact = Callable[[str, bytes], Awaitable[None]]
+"""Keeps a fact in the folder; see `raftdb.server.disk.NodeDisk.put_fact`."""
 
 
 class Executes(Protocol):
@@ -43,15 +48,23 @@ class Executes(Protocol):
 
 class Access:
     """Who asks this node. `password` is that of the first user, None without one; with `resets` it is given that
-    password in any case."""
+    password in any case. `had_users`: this node has seen some in an earlier life. They may be in its log only now, and
+    it serves nobody before it has applied that."""
 
     def __init__(
-        self, view: NodeView, *, password: bytes | None, resets: bool, silence_s: Callable[[], float]
+        self,
+        view: NodeView,
+        *,
+        password: bytes | None,
+        resets: bool,
+        had_users: bool,
+        silence_s: Callable[[], float],
     ) -> None:
         self._view = view
         self._password = password
         self._resets = resets
-        self.users = Users(view, awaits_first=password is not None, silence_s=silence_s)
+        self._had_users = had_users
+        self.users = Users(view, awaits_first=password is not None or had_users, silence_s=silence_s)
         self.logins = Logins(self.users)
         self.gate = Gate(self.users, self.logins)
 
@@ -64,16 +77,17 @@ class Access:
             with_users=lambda: may_act and not self.users.serves_everybody,
         )
 
-    async def make_first_user(self, execute: Executes) -> None:
+    async def run(self, execute: Executes, write_fact: WriteFact) -> None:
         """Wait until there are users, and make the first one as soon as this node leads a cluster without any."""
-        if self._password is None:
-            return
-        digest = await asyncio.to_thread(digest_password, self._password)
+        password = self._password
+        digest = b"" if password is None else await asyncio.to_thread(digest_password, password)
         while not self._has_users():
-            if self._view.is_leader and self._has_users() is False:
+            if digest and self._view.is_leader and self._has_users() is False:
                 await self._make(digest, Presence.MISSING, execute)
-            await asyncio.sleep(LOOK_SECONDS)
-        while self._resets:
+            await asyncio.sleep(LOOK_SECONDS if digest else LOOK_SECONDS_IDLE)
+        if not self._had_users:
+            await write_fact(USERS_FACT, b"yes")
+        while digest and self._resets:
             if self._view.is_leader and await self._make(digest, Presence.EITHER, execute):
                 return
             await asyncio.sleep(LOOK_SECONDS)

@@ -41,6 +41,7 @@ from raftdb.server.config import Settings
 from raftdb.server.disk import NodeDisk
 from raftdb.server.environment import passed_over
 from raftdb.server.exposure import check_exposure
+from raftdb.server.facts import USERS_FACT
 from raftdb.server.folder import (
     create_folder,
     create_joining_folder,
@@ -272,6 +273,7 @@ class _Node:
             self._view,
             password=self._security.admin_password,
             resets=self._settings.admin_reset,
+            had_users=self._log.get_meta(USERS_FACT) is not None,
             silence_s=lambda: self._driver.contacts.leaderless_s,
         )
         node = LocalNode(
@@ -284,7 +286,7 @@ class _Node:
             users=access.users,
         )
         node.measured = self._measured = self._made_measured(memory, parts)
-        background.start(access.make_first_user(self._driver.execute), name="first user")
+        background.start(access.run(self._driver.execute, self._disk.put_fact), name="users")
         await self._open_http(node, parts, background)
         await self._open_redis(node, parts, background)
         logger.info("listening", extra={"fields": self._settings.listens})

@@ -107,6 +107,27 @@ def test_the_settings_mean_nothing_once_there_are_users(cluster: Cluster) -> Non
     assert told(node, "GET", "/v1/whoami").json == {"user": "admin"}
 
 
+def test_a_node_that_has_seen_users_serves_nobody_before_it_has_them_again(tmp_path: Path) -> None:
+    """Without a leader its log is not applied, and the users are in the log alone."""
+    cluster = Cluster(tmp_path, ["n1", "n2", "n3"])
+    try:
+        leader = cluster.start().leader()
+        first = {"roles": ["admin"], "password": PASSWORD}
+        assert told(leader, "PUT", "/v1/users/root", first, by={}).status == 200
+        alone = cluster.others(leader)[0]
+        wait_for(partial(is_user, alone, basic("root", PASSWORD)), "the user")
+        wait_for(lambda: knows_users(alone), "the fact to be written down")
+        for node in cluster:
+            node.kill9()
+        alone.start()
+        wait_for(partial(is_alive, alone), "it")
+        assert told(alone, "GET", "/v1/status", by={}).status == 503
+        assert told(alone, "GET", "/v1/keys?consistency=stale", by={}).status == 503
+        assert told(alone, "GET", "/v1/watch?wait=0", by={}).status == 503
+    finally:
+        cluster.close()
+
+
 def test_who_has_the_nodes_gets_in_again(cluster: Cluster) -> None:
     """The password of `admin` is given anew by whichever node leads, if all are started so."""
     for node in cluster:
@@ -134,6 +155,13 @@ def test_a_cluster_that_has_no_majority_yet_serves_nobody(tmp_path: Path) -> Non
             assert run(alone, "get", "k", by=by) == 503
     finally:
         cluster.close()
+
+
+def knows_users(node: Node) -> bool:
+    """Whether the folder of a node says that there are users."""
+    return b"users" in b"".join(
+        path.read_bytes() for path in (node.data / "log").rglob("*") if path.is_file()
+    )
 
 
 def is_user(node: Node, by: dict[str, str]) -> bool:
