@@ -12,7 +12,7 @@ from aiohttp import web
 
 from raftdb.web import PAGES
 from tests.e2e.cluster import Cluster, Node
-from tests.web.chrome import Browser, Tab
+from tests.web.chrome import WAIT_S, Browser, Tab
 from tests.web.support import ACTING, IN_BROWSER, TOKEN
 
 pytestmark = IN_BROWSER
@@ -395,9 +395,9 @@ async def test_another_program_at_the_address_of_a_node_is_not_taken_for_it(
         await web.TCPSite(runner, "127.0.0.1", int(gone.address.rpartition(":")[2])).start()
         await opened(tab, page)
         await headline(tab, f"{leader.name} leads term")
-        await tab.run("document.querySelector('[data-node=n3]').dataset.isThere = 1")
-        while len(asked) < len(said):
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(WAIT_S):
+            while len(asked) < len(said):
+                await asyncio.sleep(0.05)
         await headline(tab, f"{leader.name} leads term")
         await headline(tab, "2 of 3 nodes are up")
         assert await tab.run("[...raftdbCluster.nodes.keys()].sort().join()") == "n1,n2,n3"
