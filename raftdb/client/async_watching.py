@@ -146,6 +146,9 @@ class AsyncWatch(Generic[V]):
             return
         try:
             data = await stream.receive(now_ms() + (SILENCE_MS if parser.streaming else CONNECT_MS))
+        except NotSent as error:  # of TLS, whose handshake the node has broken off
+            self._failed(Unavailable("unreachable", f"the node does not answer: {error}"))
+            return
         except OSError as error:
             self._failed(Unavailable("unreachable", f"the node is silent: {reason_of(error)}"))
             return

@@ -7,7 +7,8 @@ from raftdb.client.http1 import NotSent
 from raftdb.errors import RequestRefused
 from raftdb.tls_reasons import tls_reason
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 16 * 1024
+"""Longest content of a record of TLS; a read returns no more, and making room for more takes time."""
 
 
 class Tunnel:

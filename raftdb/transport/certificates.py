@@ -54,6 +54,9 @@ class PeerContext(ssl.SSLContext):
     """The nodes that a certificate names: one that names nobody is refused."""
 
 
+RECORD_BYTES_MAX = 16 * 1024
+"""Longest content of a record of TLS; a read returns no more."""
+
 _ANSWERED = frozenset({"CERTIFICATE_VERIFY_FAILED", "PEER_DID_NOT_RETURN_A_CERTIFICATE"})
 """Reasons for which a caller is told why it does not get in."""
 
@@ -76,6 +79,11 @@ class CheckedObject(ssl.SSLObject):
             self._refused = error
             raise ssl.SSLWantReadError from error
         self._check()
+
+    def read(self, len: int = RECORD_BYTES_MAX, buffer: Any = None) -> Any:
+        """What has arrived, of one record at the most. Event loops ask for 256 KiB at a time, and to make room for
+        those and give it back takes longer than to decrypt a short request."""
+        return super().read(min(len, RECORD_BYTES_MAX), buffer)
 
     def _check(self) -> None:
         context = self.context

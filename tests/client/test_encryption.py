@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from raftdb import AsyncClient, Client, RequestRefused, Tls, Unavailable
+from raftdb.client.async_io import connect
+from raftdb.client.dialing import now_ms
 from raftdb.client.encryption import Encryption
 from raftdb.client.tls import Tunnel
 from raftdb.errors import LeaderHint
@@ -113,6 +115,21 @@ async def test_a_node_that_asks_for_a_certificate_gets_it(authority: Authority) 
         async with bare as client:
             with pytest.raises(Unavailable, match="wants a certificate"):
                 await client.set("key", "w")
+
+
+async def test_a_watch_that_is_let_in_by_no_node_says_why(authority: Authority) -> None:
+    """Also if the node says so only once the client believes that the handshake is over."""
+    async with (
+        required(authority, authority.ca) as address,
+        AsyncClient(address, tls=Tls(ca=authority.ca), timeout_ms=300) as client,
+    ):
+        watch = client.watch("key")
+        watch._gives_up_ms = 0.0
+        watch._parser = watch._following.connected()
+        stream = await connect(at(address), now_ms() + 5_000, client._encryption)
+        with pytest.raises(Unavailable, match="wants a certificate"):
+            await watch._receive(stream)
+        stream.close()
 
 
 def test_nobody_talks_a_client_out_of_tls(authority: Authority) -> None:
