@@ -10,11 +10,12 @@ from raftdb.forwarding import Forwarder
 from raftdb.machine.batches import MultiSet
 from raftdb.machine.editing import Append
 from raftdb.machine.keyspace import SESSION_PREFIX
-from raftdb.machine.operations import SessionOperation, TransactionOperation
+from raftdb.machine.operations import SessionOperation, TransactionOperation, UserOperation
 from raftdb.machine.reply import Page, Result
 from raftdb.machine.scanning import ReadPage
 from raftdb.machine.sessions import CloseSession
 from raftdb.machine.strings import Get, Set
+from raftdb.machine.users.service import PutRole, PutUser
 from raftdb.memory import MEMORY_BYTES_MIN, MemoryAccount
 from raftdb.node.turn import Answer
 from tests.forwarding.support import FakeCluster, Outcome, wait_until
@@ -53,6 +54,24 @@ async def test_what_is_passed_on_is_done_in_order_and_answered() -> None:
     check_all_done_once(cluster, told)
     assert cluster.own.seen == 0
     assert forwarder.pending_count == 0
+
+
+async def test_what_is_passed_on_keeps_the_rights_of_who_asked() -> None:
+    """A node passes on whose it is, and by which users it has judged it: where those have changed, the state judges
+    again (hazard B102)."""
+    cluster, told = FakeCluster(), list[Outcome]()
+    admin = UserOperation(b"root", 1 << 40, PutRole(b"r", (b"write keys a",)))
+    for operation in (PutUser(b"root", b"", (b"admin",)), admin):
+        assert isinstance(cluster.execute(operation), Answer)
+    cluster.execute(UserOperation(b"root", 1 << 40, PutUser(b"ana", b"", (b"r",))))
+    forwarder = cluster.forwarder()
+    for asked in (Set(b"a", b"v"), Set(b"b", b"v"), Get(b"a"), Get(b"b"), ReadPage(b"", b"", 9, True)):
+        forwarder.submit(UserOperation(b"ana", 1, asked), told.append)
+    forwarder.submit(Set(b"a", b"nobody's"), told.append)
+    await wait_until(lambda: len(told) == 6)
+    assert [getattr(outcome, "code", "done") for outcome in told] == [
+        "done", "forbidden", "done", "forbidden", "forbidden", "unauthenticated",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("applied", [0, 1, 2, 30, 1000])

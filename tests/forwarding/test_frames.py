@@ -31,11 +31,17 @@ from raftdb.forwarding.frames import (
 )
 from raftdb.machine import entries
 from raftdb.machine.drawing import DrawKey
-from raftdb.machine.operations import ClientOperation, Expire, SessionOperation, TransactionOperation
+from raftdb.machine.operations import (
+    Expire,
+    SessionOperation,
+    Submission,
+    TransactionOperation,
+    UserOperation,
+)
 from raftdb.machine.reply import KeyRecord, Page, Result
 from raftdb.machine.revisions import ReadRevisions
 from raftdb.machine.scanning import ReadPage
-from raftdb.machine.service import Command, Query
+from raftdb.machine.service import Command
 from raftdb.machine.services import QUERIES
 from raftdb.machine.sessions import RegisterSession
 from raftdb.machine.strings import Get, Set
@@ -46,7 +52,7 @@ from raftdb.wire import cbor
 from raftdb.wire.frames import seal
 from tests.machine.toys import Sit, Take, toys
 
-OPERATIONS: list[ClientOperation | Query] = [
+OPERATIONS: list[Submission] = [
     Get(b"k"),
     RegisterSession(b"n" * 16),
     SessionOperation(b"n" * 16, 7, 3, Set(b"k", b"v")),
@@ -55,6 +61,9 @@ OPERATIONS: list[ClientOperation | Query] = [
     DrawKey(b"lots"),
     ReadRevisions((b"a", b"b")),
     ReadUsers(),
+    UserOperation(b"ana", 7, SessionOperation(b"n" * 16, 9, 3, Set(b"k", b"v"))),
+    UserOperation(b"ana", 7, Get(b"k")),
+    UserOperation(b"ana", 7, ReadPage(b"a", b"b", 7, False)),
 ]
 RECORD = KeyRecord(b"k", None, 5, 1000, 10)
 OUTCOMES: list[Outcome] = [

@@ -9,7 +9,7 @@ from raftdb.errors import OutcomeUnknown, SessionExpired, Unavailable
 from raftdb.forwarding import Forwarder
 from raftdb.forwarding.sessions import UNANSWERED_MAX, WAIT_SESSIONS_MAX, NodeSession, WaitSessions
 from raftdb.limits import WAITING_MAX
-from raftdb.machine.operations import SessionOperation, WaitingOperation
+from raftdb.machine.operations import SessionOperation, UserOperation, WaitingOperation
 from raftdb.node.turn import Answer
 from tests.forwarding.support import FakeCluster, Leader, Outcome, wait_until
 from tests.machine.toys import Fill, Sit, Take, left, toys
@@ -49,6 +49,20 @@ async def test_a_request_is_held_where_the_leader_is() -> None:
     leader.serve(2, Answer([], 7, 1))
     await wait_until(lambda: told == [DONE, Answer([], 7, 1)])
     assert forwarder.pending_count == 0, "those that wait are no requests in flight"
+
+
+async def test_a_request_that_waits_keeps_the_rights_of_who_asked() -> None:
+    cluster, told = FakeCluster(), list[Outcome]()
+    forwarder, leader = cluster.forwarder(), cluster.nodes["n2"]
+    forwarder.wait(UserOperation(b"ana", 7, Take(b"0")), told.append, wait_ms=1_000)
+    forwarder.wait(UserOperation(b"ana", 7, Sit(b"s", b"me")), told.append, wait_ms=1_000)
+    await held(leader, 2)
+    seat, take = leader.waits.values()
+    assert seat == UserOperation(b"ana", 7, Sit(b"s", b"me"))
+    assert isinstance(take, UserOperation)
+    assert (take.user, take.revision) == (b"ana", 7)
+    assert command_of(take) == Take(b"0")
+    assert isinstance(take.operation, SessionOperation)
 
 
 async def test_this_node_holds_it_itself_while_it_leads() -> None:
