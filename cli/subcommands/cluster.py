@@ -40,9 +40,9 @@ def _status(options: Options) -> int:
 @client_options
 @click.pass_obj
 def _live(options: Options) -> int:
-    """Find out whether a node answers, whatever it answers and whoever asks: for health checks.
+    """Find out whether a node answers at all.
 
-    It prints nothing. The exit code is 3 if none does.
+    For health checks: whatever it answers, and whoever asks. It prints nothing. The exit code is 3 if none does.
     """
     with options.client() as client:
         return EXIT_OK if nodes.is_live(client) else EXIT_UNAVAILABLE

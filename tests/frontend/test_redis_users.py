@@ -150,7 +150,47 @@ async def test_a_user_may_what_its_grants_say(server: RedisServer, node: UsersNo
     node.here.change(PutRole(b"r", (b"write keys ",)))
     assert await said(client, "SET", "b", "v") == b"+OK\r\n", "without another login"
     node.here.change(RemoveUser(b"ana"))
-    assert (await said(client, "GET", "a")).startswith(b"-NOPERM the user ana does not exist any more")
+    assert await said(client, "GET", "a") == NOAUTH
+
+
+@pytest.mark.usefixtures("quick_passwords")
+async def test_nobody_becomes_another_within_a_transaction(server: RedisServer) -> None:
+    client = Client(server)
+    assert await said(client, "AUTH", TOKEN) == b"+OK\r\n"
+    for words in (
+        ["AUTH", ROOT_TOKEN],
+        ["AUTH", "ana", "wrong-one"],
+        ["HELLO", "3", "AUTH", "root", ROOT_TOKEN],
+    ):
+        assert await said(client, "MULTI") == b"+OK\r\n"
+        assert await said(client, *words) == b"-ERR Command not allowed inside a transaction\r\n"
+        assert (await said(client, "EXEC")).startswith(b"-EXECABORT")
+    assert await said(client, "ACL", "WHOAMI") == b"$3\r\nana\r\n"
+
+
+async def test_a_user_that_is_gone_is_nobody_to_commands_of_the_node_either(
+    server: RedisServer, node: UsersNode
+) -> None:
+    client = Client(server)
+    assert await said(client, "AUTH", TOKEN) == b"+OK\r\n"
+    assert await said(client, "PING") == b"+PONG\r\n"
+    node.here.change(RemoveUser(b"ana"))
+    for words in (["PING"], ["INFO"], ["COMMAND", "COUNT"], ["CLIENT", "INFO"], ["GET", "a"]):
+        assert await said(client, *words) == NOAUTH, words
+
+
+async def test_while_a_snapshot_is_put_in_place_nobody_is_let_in(
+    server: RedisServer, node: UsersNode
+) -> None:
+    client, inside = Client(server), Client(server)
+    assert await said(inside, "AUTH", TOKEN) == b"+OK\r\n"
+    node.here.is_readable = False
+    assert (await said(client, "AUTH", TOKEN)).startswith(b"-BUSY a snapshot is put in place")
+    assert (await said(client, "AUTH", "ana", PASSWORD.decode())).startswith(
+        b"-BUSY a snapshot is put in place"
+    )
+    for words in (["PING"], ["CONFIG", "GET", "*"], ["GET", "a"]):
+        assert (await said(inside, *words)).startswith(b"-BUSY"), words
 
 
 async def test_a_transaction_with_what_is_for_administrators_fails(server: RedisServer) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from raftdb.access.tokens import SECRET_PREFIX
-from raftdb.errors import RaftdbError, RequestRefused
+from raftdb.errors import RaftdbError, RequestRefused, Unavailable
 from raftdb.frontend.redis.client_state import ClientState
 from raftdb.frontend.redis.errors import SYNTAX, CommandRefused, error_of
 from raftdb.frontend.redis.rows import LOCAL, Arguments, Call, Row, only_subcommands, run_here
@@ -30,6 +30,7 @@ NO_PASSWORD = (
 )
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
 NOBODY = "NOAUTH Authentication required."
+NOT_QUEUED = "ERR Command not allowed inside a transaction"
 NO_ADMINISTRATOR = "NOPERM this command is for administrators"
 
 
@@ -57,11 +58,20 @@ class LoginReply:
 def check_user(server: "RedisServer", client: ClientState, row: Row) -> None:
     """Raise `CommandRefused` for a command that is not for this client, where there are users. What the others ask the
     node for it judges itself."""
-    if not server.asks_for_users or "no_auth" in row.flags:
+    if not server.asks_for_users:
         return
-    if client.user is None:
+    if client.queued is not None and row.name in ("auth", "hello"):
+        # A transaction has one user. (Without users they are queued, as Redis does.)
+        raise CommandRefused(NOT_QUEUED)
+    if "no_auth" in row.flags:
+        return
+    try:
+        rights = None if client.user is None else server.rights(client.user)
+    except Unavailable as error:
+        raise CommandRefused(error_of(error)) from None
+    if rights is None:
         raise CommandRefused(NOBODY)
-    if "admin" in row.flags and not server.is_admin(client.user):
+    if "admin" in row.flags and not rights.is_admin:
         raise CommandRefused(NO_ADMINISTRATOR)
 
 
@@ -113,11 +123,12 @@ def log_in(client: ClientState, given: Arguments, finish: Callable[[], object]) 
             found = logins.of_token(secret, client.host)
         except RequestRefused:
             raise CommandRefused(WRONG_PASSWORD) from None
+        except Unavailable as error:
+            raise CommandRefused(error_of(error)) from None
         if user not in (None, found):
             raise CommandRefused(WRONG_PASSWORD)
-    elif logins.known(user, secret, client.host):
-        found = user
     else:
+        # One that was right lately is known at once there, too.
         return LoginCall(user, secret, finish)
     client.user = found
     return finish()

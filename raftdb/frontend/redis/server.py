@@ -30,6 +30,7 @@ from raftdb.frontend.tls import Tls
 from raftdb.limits import DEFAULT_LIMITS, TRANSACTION_KEYS_MAX, Limits
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Command, Query
+from raftdb.machine.users.rights import Rights
 from raftdb.memory import MemoryAccount
 from raftdb.node.effects import OnAnswer
 from raftdb.tally import RequestTallies
@@ -300,9 +301,9 @@ class RedisServer:
             "timeout": "0",
         }
 
-    def is_admin(self, user: bytes) -> bool:
-        """Whether a user is an administrator."""
-        return self._users is not None and self._users.is_admin(user)
+    def rights(self, user: bytes) -> Rights | None:
+        """What a user may do, None if there is none of this name. Raises Unavailable."""
+        return None if self._users is None else self._users.rights(user)
 
     def status(self) -> Mapping[str, Any]:
         """See `Facts`."""
