@@ -116,6 +116,9 @@ async def test_the_first_page_shows_the_links_and_sets_them(browser: Browser, cl
         await first.run(f"{form}.querySelectorAll('select')[0].value = ''")
         await first.run(f"{form}.querySelectorAll('select')[1].value = ''")
         await first.run(press % "Heal")
+        await first.wait(f"{cell % (0, 2)}.innerText === 'delay 20ms'")
+        await first.run(f"{form}.querySelector('input').value = ''")
+        await first.run(press % "Set")
         await first.wait(
             "![...document.querySelectorAll('.links-table td')].some(one => one.innerText.match(/cut|delay/))"
         )

@@ -16,15 +16,18 @@ export function wordsOf(link) {
   return link.conditions === WHOLE ? "whole" : link.conditions;
 }
 
-// Sets the links on which `node` sends to `others`: "cut", "heal", or conditions in words.
-export async function changeLinks(api, node, others, kind, signal) {
+// Sets the links on which `node` sends to `others`, as the shell does: `isCut` ends or makes cuts and leaves conditions,
+// `conditions` in words leave cuts; null is what all links of the node are like.
+export async function changeLinks(api, node, others, { isCut, conditions }, signal) {
   const { links } = await api.at(node.base, "GET", NETWORK, undefined, { signal });
-  const are = Object.entries(links).filter(([other]) => !others.includes(other));
-  const cut = are.filter(([, link]) => link.is_cut).map(([other]) => other);
-  const own = Object.fromEntries(are.filter(([, link]) => link.own).map(([other, link]) => [other, link.conditions]));
-  if (kind === "cut") cut.push(...others);
-  else if (kind !== "heal") for (const other of others) own[other] = kind;
-  await api.at(node.base, "PUT", NETWORK, { cut, links: own }, { signal });
+  const cut = new Set(Object.keys(links).filter((other) => links[other].is_cut));
+  const own = new Map(Object.entries(links).filter(([, link]) => link.own).map(([other, link]) => [other, link.conditions]));
+  for (const other of others) {
+    if (isCut !== undefined) cut[isCut ? "add" : "delete"](other);
+    if (conditions === null) own.delete(other);
+    else if (conditions !== undefined) own.set(other, conditions);
+  }
+  await api.at(node.base, "PUT", NETWORK, { cut: [...cut], links: Object.fromEntries(own) }, { signal });
 }
 
 // The section of the page: a row for who sends, a column for who is to hear it.
@@ -44,15 +47,19 @@ export class Links {
     [this.from, this.to] = [choice("Who sends"), choice("To whom")];
     this.words = h("input", { "aria-label": "Conditions", placeholder: "delay 100ms 50ms loss 5%", spellcheck: "false" });
     this.both = h("input", { type: "checkbox", checked: true });
-    const button = (words, kind) => h("button", { type: "button", onclick: () => this.#set(kind()) }, words);
-    this.buttons = [button("Set", () => this.words.value.trim() || "heal"), button("Cut", () => "cut"), button("Heal", () => "heal")];
+    const button = (words, change) => h("button", { type: "button", onclick: () => this.#set(change()) }, words);
+    this.buttons = [
+      button("Set", () => ({ conditions: this.words.value.trim() || null })),
+      button("Cut", () => ({ isCut: true })),
+      button("Heal", () => ({ isCut: false })),
+    ];
     this.table = h("table", { class: "links-table" });
     this.problem = h("p", { class: "notice bad", role: "alert", hidden: true });
     this.why = h("p", { class: "soft small" });
     fill(
       this.root,
       h("h2", {}, "Links"),
-      h("p", { class: "soft small" }, "These nodes can make their links worse than they are, for lessons and tests."),
+      h("p", { class: "soft small" }, "These nodes can make their links worse than they are, for lessons and tests. Healing ends cuts; Set without words ends the rest."),
       h("div", { class: "scrolls" }, this.table),
       h("div", { class: "links-form" }, h("div", {}, this.from, " to ", this.to), this.words, h("label", {}, this.both, " both ways"), h("div", { class: "actions" }, this.buttons)),
       this.problem,
@@ -100,7 +107,7 @@ export class Links {
     fill(this.to, h("option", { value: EVERYBODY }, "all others"), options());
   }
 
-  async #set(kind) {
+  async #set(change) {
     const { cluster, api, signal } = this.view;
     const ids = cluster.list().map((node) => node.id);
     const chosen = (select) => (select.value === EVERYBODY ? ids : [select.value]);
@@ -112,7 +119,7 @@ export class Links {
       const others = [...new Set(directions.filter(([one, to]) => one === from && to !== from).map(([, to]) => to))];
       if (others.length === 0) continue;
       try {
-        await changeLinks(api, cluster.nodes.get(from), others, kind, signal);
+        await changeLinks(api, cluster.nodes.get(from), others, change, signal);
       } catch (error) {
         failed.push(`${from}: ${error.message}`);
       }

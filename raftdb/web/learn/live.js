@@ -12,6 +12,7 @@ import { Stage } from "./stage.js";
 const LOOK_MS = 2000;
 const LINES = 8;
 const SLOW = "delay 400ms 100ms";
+const CHANGES = { cut: { isCut: true }, slow: { conditions: SLOW }, heal: { isCut: false, conditions: null } };
 const PROCESSES = "/v1/processes";
 const EVERYBODY = "";
 const STATE_WORDS = { running: "runs", paused: "is paused", stopped: "is stopped" };
@@ -238,7 +239,7 @@ export class Live {
     const { cluster, api, signal } = this.view;
     const node = cluster.nodes.get(id);
     if (node === undefined || !node.isHeard) throw new Error(`${id} is not heard, so its links stay as they are`);
-    await changeLinks(api, node, others, kind === "slow" ? SLOW : kind, signal);
+    await changeLinks(api, node, others, CHANGES[kind], signal);
   }
 
   // What is shown
