@@ -24,9 +24,21 @@ from raftdb.core.messages import (
 from raftdb.core.model import EntryKind, Member, StartId
 from raftdb.endpoint import RedisAddresses
 from raftdb.errors import RemoteProtocolError, RequestRefused
-from raftdb.forwarding.frames import decode_answers, decode_requests, encode_answers, encode_outcome
+from raftdb.forwarding.frames import (
+    decode_answers,
+    decode_requests,
+    encode_answers,
+    encode_operation,
+    encode_outcome,
+)
 from raftdb.machine import entries
-from raftdb.machine.operations import GuardedOperation, SessionOperation, TransactionOperation
+from raftdb.machine.operations import (
+    GuardedOperation,
+    SessionOperation,
+    TransactionOperation,
+    UserOperation,
+    asked_of,
+)
 from raftdb.machine.queues.taking import Dequeue
 from raftdb.machine.service import Query
 from raftdb.machine.sessions import KeepSession, RegisterSession
@@ -224,8 +236,16 @@ def dialled() -> Iterator[Callable[[bytes], object]]:
 
 REMOTE = (RemoteProtocolError,)
 SNAPSHOT = (SnapshotDamaged, SnapshotForeign)
-BODIES = [entries.encode(each) for each in OPERATIONS if not isinstance(each, Query)]
-QUERY_BODIES = [cbor.encode(each) for each in ([1, b"a", b"b", 7, False], [2, b"lots"], [3, [b"a", b"b"]])]
+BODIES = [encode_operation(each) for each in OPERATIONS if not isinstance(asked_of(each), Query)]
+QUERY_BODIES = [
+    cbor.encode(each)
+    for each in (
+        [1, b"a", b"b", 7, False],
+        [2, b"lots"],
+        [3, [b"a", b"b"]],
+        [0, b"ana", 7, 1, b"a", b"b", 7, False],
+    )
+]
 OUTCOME_BODIES = [encode_outcome(each) for each in OUTCOMES]
 OPERATION_BODIES = [
     *BODIES,
@@ -234,6 +254,7 @@ OPERATION_BODIES = [
         SessionOperation(NAME, 300, 70_000, TransactionOperation((Set(b"a", b"b"),), ((b"a", 5),)))
     ),
     entries.encode(GuardedOperation((), Set(b"k", b"v", 1000))),
+    entries.encode(UserOperation(b"ana", 7, Set(b"k", b"v", 1000))),
 ]
 WAITING_BODIES = [
     entries.encode(each)
