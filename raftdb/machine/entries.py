@@ -42,7 +42,6 @@ from raftdb.machine.service import Command
 from raftdb.machine.services import GUARDS, keys_named
 from raftdb.machine.short_forms import decode_short, encode_short
 from raftdb.wire import cbor
-from raftdb.wire.cbor import array_head
 from raftdb.wire.fields import Check, check_fields, is_bytes, is_number
 
 VERSION = 2
@@ -124,12 +123,6 @@ def session_payload(data: bytes, operation: SessionOperation) -> bytes:
 def waiting_data(data: bytes) -> bytes:
     """Return the data of an entry with the operation alone that is within the `WaitingOperation` in `data`."""
     return data[:PREFIX_BYTES] + data[PREFIX_BYTES + _WAITING_HEAD_BYTES :]
-
-
-def on_behalf(user: bytes, revision: int, body: bytes) -> bytes:
-    """Return the body of an entry for what is in `body`, as a `UserOperation`. It is longer by a hundred bytes at
-    most."""
-    return array_head(4) + cbor.encode(_USER) + cbor.encode(user) + cbor.encode(revision) + body
 
 
 def user_data(data: bytes, operation: UserOperation) -> bytes:
