@@ -13,7 +13,8 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from raftdb.access.passwords import NOBODY, PASSWORD_BYTES_MAX, digest_password, fits
@@ -88,15 +89,9 @@ class Logins:
             raise Unavailable(
                 "busy", "too many wrong passwords came from this address", hint="wait for half a minute"
             )
-        if self._waiting >= LINE_MAX:
-            raise Unavailable("busy", "too many passwords are to be checked", hint="use a token")
-        self._waiting += 1
-        try:
-            async with self._one_at_a_time:
-                digest = self._users.password_of(user)
-                is_right = await asyncio.to_thread(fits, password, NOBODY if digest is None else digest)
-        finally:
-            self._waiting -= 1
+        async with self._turn(hint="use a token"):
+            digest = self._users.password_of(user)
+            is_right = await asyncio.to_thread(fits, password, NOBODY if digest is None else digest)
         if digest is None or not is_right or digest != self._users.password_of(user):
             self._note_wrong(address)
             raise self._refusal("password", user, address)
@@ -106,12 +101,18 @@ class Logins:
 
     async def digest_of(self, password: bytes) -> bytes:
         """Return the digest of a new password. Raises Unavailable (`busy`)."""
+        async with self._turn(hint="try again in a second"):
+            return await asyncio.to_thread(digest_password, password)
+
+    @asynccontextmanager
+    async def _turn(self, *, hint: str) -> AsyncIterator[None]:
+        """Wait in line for the thread. Raises Unavailable (`busy`) if too many wait already."""
         if self._waiting >= LINE_MAX:
-            raise Unavailable("busy", "too many passwords are to be checked", hint="try again in a second")
+            raise Unavailable("busy", "too many passwords are to be checked", hint=hint)
         self._waiting += 1
         try:
             async with self._one_at_a_time:
-                return await asyncio.to_thread(digest_password, password)
+                yield
         finally:
             self._waiting -= 1
 
