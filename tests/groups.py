@@ -13,14 +13,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "tests/cli/test_up.py",
         "tests/e2e/test_up.py",
     ),
-    # A browser and a cluster for each file, and not for each worker that gets a test of it.
-    "the browser": (
-        "tests/web/test_charts.py",
-        "tests/web/test_keys.py",
-        "tests/web/test_learn.py",
-        "tests/web/test_note.py",
-        "tests/web/test_pages.py",
-    ),
+    # A browser and a cluster for each file, and not for each worker that gets a test of it: one cluster's ports, too.
+    "the browser": ("tests/web",),
     # They use pools of their own (`tests.sim.pool`), and fill all processors at the lowest priority.
     "processors": (
         "tests/sim/test_mutations.py",
@@ -28,14 +22,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "tests/sim/test_small_model.py",
     ),
 }
-"""What the files of a group fight over, to the files."""
+"""What the tests of a group fight over, to their files, or to the folder of all of them."""
 
-GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
+GROUP_OF = {place: group for group, places in GROUPS.items() for place in places}
 
 
 def scope_of(test: str) -> str:
     """The group of a test, by its name, or the test itself if it is in none."""
-    return GROUP_OF.get(test.partition("::")[0], test)
+    file = test.partition("::")[0]
+    return GROUP_OF.get(file) or GROUP_OF.get(file.rpartition("/")[0]) or test
 
 
 class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped

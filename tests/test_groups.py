@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from tests.conftest import pytest_xdist_make_scheduler
-from tests.groups import GROUPS, GroupScheduling
+from tests.groups import GROUPS, GroupScheduling, scope_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,9 +29,18 @@ class Worker:
 
 
 def test_every_file_of_a_group_exists() -> None:
-    files = [file for group in GROUPS.values() for file in group]
-    assert [file for file in files if not (ROOT / file).is_file()] == []
-    assert len(set(files)) == len(files)
+    places = [place for group in GROUPS.values() for place in group]
+    assert [place for place in places if not (ROOT / place).exists()] == []
+    assert len(set(places)) == len(places)
+
+
+def test_a_folder_is_a_group() -> None:
+    names = [
+        "tests/web/test_live.py::test_a[1/2]",
+        "tests/web/test_login.py::test_b",
+        "tests/test_docs.py::test_c",
+    ]
+    assert [scope_of(name) for name in names] == ["the browser", "the browser", names[2]]
 
 
 def test_a_group_is_given_to_one_worker_and_the_largest_first() -> None:

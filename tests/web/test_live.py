@@ -9,20 +9,18 @@ from cli.local.cluster import LocalCluster
 from cli.local.control import PageControl
 from cli.local.folder import PORTS_FIRST, LocalFolder
 from cli.local.process import NodeState
+from tests.e2e.cluster import free_ports
 from tests.web.chrome import Browser, Tab
 from tests.web.support import IN_BROWSER
 
 pytestmark = IN_BROWSER
-PORT_FIRST = 9_001
-"""No other test looks for free ports from here on."""
 ROW = "[...document.querySelectorAll('.deeds tr')].find(row => row.firstChild.textContent === '%s')"
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    folder = LocalFolder(
-        tmp_path_factory.mktemp("live") / "data", ports_first=dict.fromkeys(PORTS_FIRST, PORT_FIRST)
-    )
+    ports_first = dict(zip(PORTS_FIRST, free_ports(len(PORTS_FIRST)), strict=True))
+    folder = LocalFolder(tmp_path_factory.mktemp("live") / "data", ports_first=ports_first)
     folder.lock()
     cluster = LocalCluster(folder, folder.create(3), logs_to_files=True)
     control = PageControl(cluster)
