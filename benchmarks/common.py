@@ -152,7 +152,7 @@ class LocalCluster:
         """
         self.folder = folder
         self._module = module
-        self._settings = {f"RAFTDB_{name.upper()}": str(value) for name, value in (settings or {}).items()}
+        self._settings = dict(settings or {})
         names = [f"n{number}" for number in range(1, nodes + 1)]
         addresses = free_addresses(2 * nodes)
         self.addresses = dict(zip(names, addresses[:nodes], strict=True))
@@ -176,13 +176,19 @@ class LocalCluster:
         if name in self.redis_addresses:
             where += ["--redis", self.redis_addresses[name]]
         kept = {key: value for key, value in os.environ.items() if not key.startswith("RAFTDB_")}
+        settings = {**self._settings, **self.settings_of(name)}
         watched = {"WATCHED_NODE_FILE": str(self.folder / f"{name}.stalls")}
         with self.log_of(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", self._module, "serve", "--id", name, *where, *self._flags],
-                cwd=ROOT, env={**kept, **watched, **self._settings}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=ROOT, env={**kept, **watched, **in_environment(settings)},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         self.down.discard(name)
+
+    def settings_of(self, name: str) -> Mapping[str, object]:
+        """The settings of one node that others do not share."""
+        return {}
 
     def last_words(self, name: str) -> str:
         """The last lines of a node's log, for an error."""
@@ -238,6 +244,11 @@ class LocalCluster:
             process.send_signal(signal.SIGTERM)
         for process in self.processes.values():
             end_process(process)
+
+
+def in_environment(settings: Mapping[str, object]) -> dict[str, str]:
+    """A node's settings, by their names in the configuration, as variables of its environment."""
+    return {f"RAFTDB_{name.upper()}": str(value) for name, value in sorted(settings.items())}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -180,20 +180,23 @@ def run_h2load_grpc(address: str, ask: Ask, folder: Path, mark: Mark) -> Loaded:
     return run_h2load(command, grpc_message(key_of(0), *value), ask, folder, mark)
 
 
-def run_redis_benchmark(address: str, ask: Ask, folder: Path, mark: Mark) -> Loaded:
-    """Run redis-benchmark, which takes a number of requests: the warm-up finds out how many fill the seconds."""
+def run_redis_benchmark(address: str, ask: Ask, folder: Path, mark: Mark, more: Sequence[str] = ()) -> Loaded:
+    """Run redis-benchmark, which takes a number of requests: the warm-up finds out how many fill the seconds.
+
+    `more` are options of it.
+    """
     spent_s, rate, count = 0.0, 0.0, ask.connections * ask.depth
     while not rate or spent_s < ask.warm_up_s:
         # Not the rate that it prints: of a few requests, which take it no whole millisecond, that is infinite.
         began = time.perf_counter()
-        redis_benchmark(address, ask, count)
+        redis_benchmark(address, ask, count, more)
         took_s = time.perf_counter() - began
         spent_s, rate = spent_s + took_s, count / took_s
         count = max(count, int(rate * max(ask.warm_up_s - spent_s, REDIS_BENCHMARK_STEP_S)))
     count = max(ask.connections * ask.depth, int(rate * ask.seconds))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     mark()
-    printed = redis_benchmark(address, ask, count)
+    printed = redis_benchmark(address, ask, count, more)
     mark()
     using = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = read_redis_benchmark(printed)
@@ -206,12 +209,12 @@ def run_redis_benchmark(address: str, ask: Ask, folder: Path, mark: Mark) -> Loa
     )
 
 
-def redis_benchmark(address: str, ask: Ask, count: int) -> str:
+def redis_benchmark(address: str, ask: Ask, count: int, more: Sequence[str]) -> str:
     """What redis-benchmark prints of so many requests; LoadError if it ends with an error, as it does on the first."""
     host, _, port = address.rpartition(":")
     command = ["redis-benchmark", "-h", host, "-p", port, "-t", ask.command, "-n", str(count), "--csv"]
     command += ["-c", str(ask.connections), "-P", str(ask.depth)]
-    command += ["-d", str(ask.value_bytes), "-r", str(ask.keys)]
+    command += ["-d", str(ask.value_bytes), "-r", str(ask.keys), *more]
     with running_process(command, subprocess.PIPE) as process:
         try:
             printed, _ = process.communicate(timeout=REDIS_BENCHMARK_LIMIT_S + 10 * ask.seconds)

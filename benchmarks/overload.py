@@ -238,7 +238,7 @@ def main() -> int:
     parser.add_argument("--slow", type=int, default=500, help="HTTP clients that read, or write, slowly")
     parser.add_argument("--handshakes", type=float, default=1_000, help="bad ones in a second")
     parser.add_argument("--fill", type=int, default=0, help="keys stored before, so that a backup takes long")
-    add_common_options(parser)
+    add_common_options(parser, plots=False)
     options = parser.parse_args()
     chosen = scenarios(options)
     if unknown := sorted(set(options.only or ()) - set(chosen)):

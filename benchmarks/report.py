@@ -13,13 +13,16 @@ from typing import Any
 from benchmarks.common import command_to_repeat, describe_machine, measure_sync
 
 
-def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every benchmark of a cluster."""
+def add_common_options(parser: argparse.ArgumentParser, *, plots: bool = True) -> None:
+    """Add the options of every benchmark of a cluster; `plots`: its result can be drawn."""
     parser.add_argument("--seed", type=int, default=1, help="of keys and values")
     parser.add_argument("--data", type=Path, help="where the temporary folder is made: the disk to measure")
     parser.add_argument("--log-level", default="info", help="of the nodes; their logs go to files")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the result; needs matplotlib")
+    if plots:
+        parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the result; needs matplotlib")
+    else:
+        parser.set_defaults(plot=None)
 
 
 class Report:

@@ -148,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_common_options(parser)
+    add_common_options(parser, plots=False)
     parser.add_argument("--nodes", type=int, default=6)
     parser.add_argument("--delay-ms", type=float, default=100.0, help="of each packet, each way")
     parser.add_argument("--jitter-ms", type=float, default=50.0, help="more or less than that")

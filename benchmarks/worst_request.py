@@ -309,7 +309,7 @@ def told(row: dict[str, Any]) -> str:
 def main() -> None:
     """Measure all kinds, one after the other, on one cluster."""
     parser = argparse.ArgumentParser(description="The longest turn of the loop for the largest requests.")
-    add_common_options(parser)
+    add_common_options(parser, plots=False)
     parser.add_argument("--only", default="", help="kinds with one of these words in their names")
     parser.add_argument("--bulk", type=int, default=400_000, help="keys of the bulk load")
     options = parser.parse_args()
