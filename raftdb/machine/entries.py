@@ -40,7 +40,7 @@ from raftdb.machine.operations import (
 )
 from raftdb.machine.service import Command
 from raftdb.machine.services import GUARDS, keys_named
-from raftdb.machine.short_forms import decode_short, encode_short
+from raftdb.machine.short_forms import SESSION_NUMBER, USER_NUMBER, decode_short, encode_short
 from raftdb.wire import cbor
 from raftdb.wire.fields import Check, check_fields, is_bytes, is_number
 
@@ -62,7 +62,7 @@ BODY_ITEMS_MAX = 128 * TRANSACTION_KEYS_MAX
 """Most CBOR items of a body. A command on one key has at most six, a command on many keys two for each. The limit is
 higher so that the items of shorter bodies need not be counted."""
 
-_TRANSACTION, _SESSION, _EXPIRE, _GUARDED, _WAITING, _USER = 64, 65, 68, 69, 80, 81
+_TRANSACTION, _SESSION, _EXPIRE, _GUARDED, _WAITING, _USER = 64, SESSION_NUMBER, 68, 69, 80, USER_NUMBER
 _WAITING_HEAD_BYTES = 3
 """Bytes before the operation within a `WaitingOperation`: the heads of the array and of its number."""
 

@@ -95,10 +95,12 @@ class Machine:
 def _judged(layer: Layer, operation: Operation, entry: EntryPlace, data: bytes) -> Reply:
     """Run an operation if who asks for it may. Raises `ReplyError`."""
     asked: Any = authorized(layer, operation)
-    if isinstance(operation, UserOperation):
-        data = user_data(data, operation)
     run = _OPERATIONS.get(type(asked))
-    return perform(asked, layer, entry.index) if run is None else run(layer, asked, entry, data)
+    if run is None:
+        return perform(asked, layer, entry.index)
+    return run(
+        layer, asked, entry, user_data(data, operation) if isinstance(operation, UserOperation) else data
+    )
 
 
 def perform(operation: Work, layer: Layer, index: int) -> Result | ReplyError:

@@ -1,17 +1,20 @@
 """The direct way to and from the bytes of short commands gives what the general way gives, for anything."""
 
 import random
+from typing import Any
 
 import pytest
 
-from raftdb.errors import RemoteProtocolError
+from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.machine import entries, forms
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.locks.holding import Lock, Renew, Unlock
 from raftdb.machine.locks.records import LockMode
+from raftdb.machine.operations import Operation, SessionOperation, UserOperation
 from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.queues.taking import Dequeue, Receive
 from raftdb.machine.service import Command
+from raftdb.machine.sessions import RegisterSession
 from raftdb.machine.short_forms import decode_short, encode_short
 from raftdb.machine.strings import KEEP_TTL, Condition, Delete, Get, GetSet, Set
 from raftdb.wire import cbor
@@ -40,13 +43,79 @@ COMMANDS: list[Command] = [
 ]
 
 
+WITHIN: list[Any] = [
+    *(Set(b"k", b"v" * 64), Get(b"k" * 300), Receive(b"jobs"), Lock(b"gate", owner=b"ana")),
+    RegisterSession(b"s", ttl_ms=7000),
+]
+OUTER: list[Operation] = [
+    *(
+        SessionOperation(name, sequence, acknowledged, command)
+        for command in WITHIN[:-1]
+        for name in (b"", b"s" * 16, b"s" * 300)
+        for sequence, acknowledged in ((1, 0), (24, 23), (256, 255), (2**63 - 1, 2**32))
+    ),
+    *(
+        UserOperation(user, revision, operation)
+        for operation in (*WITHIN, SessionOperation(b"s" * 16, 2, 1, WITHIN[0]))
+        for user in (b"", b"ana", b"u" * 64)
+        for revision in (0, 24, 2**40)
+    ),
+]
+
+
 def general(data: bytes) -> object:
     """What the general way makes of `data`; None if it refuses it."""
-    try:
-        parts = cbor.decode(data, bytes_max=1 << 20, items_max=1000)
-        return forms.from_parts(parts) if type(parts) is list else None
-    except RemoteProtocolError:
-        return None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entries, "decode_short", lambda data, position: None)
+        try:
+            return entries.decode(entries.stamp(data, 0))[1]
+        except RemoteProtocolError:
+            return None
+
+
+def generally_encoded(operation: Operation) -> bytes:
+    """What the general way makes of an operation."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entries, "encode_short", lambda operation: None)
+        return entries.encode(operation)
+
+
+@pytest.mark.parametrize("operation", OUTER, ids=lambda operation: f"{operation!r:.60}")
+def test_what_stands_in_a_session_or_is_for_a_user_goes_the_direct_way(operation: Operation) -> None:
+    encoded = generally_encoded(operation)
+    assert general(encoded) == operation
+    assert encode_short(operation) in (None, encoded)
+    assert decode_short(b"prefix" + encoded, 6) == operation
+    assert entries.encode(operation) == encoded
+
+
+@pytest.mark.parametrize("command", WITHIN[:2], ids=repr)
+def test_the_hot_ones_are_encoded_directly_within_others(command: Command) -> None:
+    inner = SessionOperation(b"s" * 16, 2, 1, command)
+    for operation in (inner, UserOperation(b"ana", 7, inner), UserOperation(b"ana", 7, command)):
+        assert encode_short(operation) == generally_encoded(operation)
+
+
+def test_what_may_not_stand_within_another_is_left_to_the_general_way_which_refuses_it() -> None:
+    inner = SessionOperation(b"s", 2, 1, Set(b"k", b"v"))
+    whose = UserOperation(b"ana", 7, Set(b"k", b"v"))
+    session: Any = RegisterSession(b"s", ttl_ms=7000)
+    outer: list[Any] = [
+        SessionOperation(b"s", 2, 1, inner),  # type: ignore[arg-type]
+        SessionOperation(b"s", 2, 1, session),
+        UserOperation(b"ana", 7, whose),
+        UserOperation(b"ana", -1, Set(b"k", b"v")),
+        SessionOperation(b"s", -1, 0, Set(b"k", b"v")),
+    ]
+    for operation in outer:
+        assert encode_short(operation) is None
+        with pytest.raises(LocalProtocolError):
+            entries.encode(operation)
+    head, body = cbor.encode([65, b"s", 2, 1]), encode_short(inner)
+    assert body is not None
+    nested = b"\x85" + head[1:] + body
+    assert decode_short(nested, 0) is None
+    assert general(nested) is None
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command!r:.40}")
@@ -88,7 +157,7 @@ def test_a_field_of_a_wrong_type_is_refused_the_general_way() -> None:
 def test_what_is_decoded_directly_is_what_the_general_way_decodes() -> None:
     """Bytes that are changed, cut, or go on are never taken for something else than they are."""
     draw = random.Random(2026)
-    seeds = [cbor.encode(forms.to_parts(command)) for command in COMMANDS if len(repr(command)) < 600]
+    seeds = [generally_encoded(one) for one in (*COMMANDS, *OUTER) if len(repr(one)) < 600]
     taken = 0
     for _ in range(20_000):
         data = bytearray(draw.choice(seeds))
@@ -98,7 +167,7 @@ def test_what_is_decoded_directly_is_what_the_general_way_decodes() -> None:
         elif change == 1:
             data += draw.randbytes(draw.randrange(1, 4))
         for _ in range(draw.randrange(3) if data else 0):
-            data[draw.randrange(min(len(data), 8))] = draw.randrange(256)
+            data[draw.randrange(min(len(data), 24))] = draw.randrange(256)
         found = decode_short(bytes(data), 0)
         taken += found is not None
         assert found is None or found == general(bytes(data))
