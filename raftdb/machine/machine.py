@@ -26,6 +26,7 @@ from raftdb.machine.reply import Reply, Result
 from raftdb.machine.service import Command, EntryPlace, OperationType, Query, ReadHandler
 from raftdb.machine.services import OPERATIONS, QUERIES, READS, WRITES
 from raftdb.machine.users.checking import authorized
+from raftdb.machine.users.narrowing import LISTED, listed
 
 _BESIDE_THE_LOG: dict[type[Any], ReadHandler] = {**READS, **QUERIES}
 
@@ -69,7 +70,7 @@ class Machine:
                 reply = error.with_traceback(None)
         return Applied(reply, layer.events, layer.deadline_ms)
 
-    def read(self, query: Command | Query | UserOperation, view: KeyValueView) -> Result | ReplyError:
+    def read(self, query: Command | Query | UserOperation, view: Layer) -> Result | ReplyError:
         """Answer an operation that only reads, from `view`, beside the log; the reply may be a `ReplyError`.
 
         Raises `LocalProtocolError` for a command that writes: it has to go through the log.
@@ -79,6 +80,8 @@ class Machine:
             read = _BESIDE_THE_LOG.get(type(asked))
             if read is None:
                 raise LocalProtocolError(f"{type(asked).__name__} cannot be read beside the log")
+            if type(asked) in LISTED and isinstance(query, UserOperation):
+                return listed(view, query.user, asked, read)
             return read(view, asked)
         except ReplyError as error:
             return error.with_traceback(None)
@@ -97,6 +100,8 @@ def _judged(layer: Layer, operation: Operation, entry: EntryPlace, data: bytes) 
     asked: Any = authorized(layer, operation)
     run = _OPERATIONS.get(type(asked))
     if run is None:
+        if type(asked) in LISTED and isinstance(operation, UserOperation):
+            return listed(layer, operation.user, asked, READS[type(asked)])
         return perform(asked, layer, entry.index)
     return run(
         layer, asked, entry, user_data(data, operation) if isinstance(operation, UserOperation) else data

@@ -39,6 +39,11 @@ def run(node: Node, *words: Any, by: dict[str, str]) -> int:
     return told(node, "POST", "/v1/execute", {"command": words[0], "args": words[1:]}, by=by).status
 
 
+def has_applied(node: Node, index: int) -> bool:
+    """Whether a node has an entry in its state."""
+    return int(told(node, "GET", "/v1/status").json["applied_index"]) >= index
+
+
 def make_user(leader: Node, user: str, *grants: str) -> dict[str, str]:
     """Make a user who may do this, with a password; returns what a token of it bears."""
     assert told(leader, "PUT", f"/v1/roles/{user}", {"grants": grants}).status == 200
@@ -56,7 +61,7 @@ def test_rights_hold_on_all_nodes_and_over_the_death_of_the_leader(cluster: Clus
         wait_for(partial(is_user, node, ana), "the user everywhere")
         assert told(node, "GET", "/v1/whoami", by={}).status == 401
         assert told(node, "GET", "/v1/whoami", by=basic("ana", PASSWORD)).json == {"user": "ana"}
-        assert told(node, "GET", "/v1/keys?consistency=stale", by=ana).status == 403
+        assert told(node, "GET", "/v1/keys?consistency=stale&prefix=budi", by=ana).status == 403
         assert told(node, "GET", "/v1/keys?consistency=stale&prefix=ana/", by=ana).status == 200
     leader.kill9()
     leader = cluster.leader(cluster.running)
@@ -66,6 +71,33 @@ def test_rights_hold_on_all_nodes_and_over_the_death_of_the_leader(cluster: Clus
     assert run(leader, "enqueue", "jobs", "v", by=ana) == 403
     assert run(leader, "set", "ana/k", "v", by={}) == 401
     cluster.start()
+
+
+def test_lists_have_what_their_reader_may_read_through_every_door(cluster: Cluster) -> None:
+    leader = cluster.wait_agreed()
+    dina = make_user(leader, "dina", "write keys dina/", "read keys shared/")
+    words = [word for key in ("a", "dina/1", "dina/2", "other", "shared/x", "z") for word in (key, "v")]
+    assert run(leader, "mset", *words, by=ADMIN) == 200
+    mine = ["dina/1", "dina/2", "shared/x"]
+    position = told(leader, "GET", "/v1/status").json["commit_index"]
+    for node in cluster:
+        wait_for(partial(is_user, node, dina), "the user everywhere")
+        wait_for(partial(has_applied, node, position), "the keys everywhere")
+        for level in ("linearizable", "stale"):
+            page = told(node, "GET", f"/v1/keys?consistency={level}", by=dina)
+            while page.status == 307:
+                page = told(cluster.wait_agreed(), "GET", f"/v1/keys?consistency={level}", by=dina)
+            assert [record["key"] for record in page.json["keys"]] == mine, page
+        host, _, port = node.environment["RAFTDB_REDIS"].rpartition(":")
+        with redis.Redis(
+            host, int(port), username="dina", password=PASSWORD, decode_responses=True
+        ) as client:
+            assert client.keys() == mine
+            assert client.keys("*x") == ["shared/x"]
+            assert list(client.scan_iter(count=1)) == mine
+            assert list(client.scan_iter("dina*")) == mine[:2]
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.keys("other*")
 
 
 def test_what_is_taken_away_is_gone_everywhere_at_once(cluster: Cluster) -> None:

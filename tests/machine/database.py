@@ -15,7 +15,7 @@ from raftdb.machine.keyspace import (
     decode_header,
     is_bound,
 )
-from raftdb.machine.layer import KeyValueView, Layer
+from raftdb.machine.layer import Layer
 from raftdb.machine.locks.records import (
     Claim,
     LockMode,
@@ -51,7 +51,7 @@ class ShowingMachine(Machine):
         applied = super().apply(index, term, data, layer)
         return applied._replace(reply=shown_reply(decode(data)[1], applied.reply))
 
-    def read(self, query: Command | Query | UserOperation, view: KeyValueView) -> Result | ReplyError:
+    def read(self, query: Command | Query | UserOperation, view: Layer) -> Result | ReplyError:
         reply = super().read(query, view)
         if isinstance(reply, ReplyError) or isinstance(query, UserOperation):
             return reply

@@ -1,15 +1,18 @@
 """Users, roles and tokens: what changes them, what each lets its holder do, and that nobody else is served."""
 
+import random
 from typing import Any
 
 import pytest
 
 from raftdb.errors import RequestRefused
 from raftdb.limits import ROLE_GRANTS_MAX, USER_ROLES_MAX, USER_TOKENS_MAX
-from raftdb.machine.batches import MultiGet
+from raftdb.machine.batches import MultiGet, MultiSet
 from raftdb.machine.connection import Ping
+from raftdb.machine.drawing import DrawKey
 from raftdb.machine.keys import Clear, Copy, Rename
 from raftdb.machine.locks.holding import Fence, Lock
+from raftdb.machine.locks.looking import Locks
 from raftdb.machine.operations import (
     Comparison,
     Expire,
@@ -22,10 +25,11 @@ from raftdb.machine.operations import (
     UserOperation,
     WaitingOperation,
 )
+from raftdb.machine.queues.looking import QueueNames
 from raftdb.machine.queues.managing import QueueSet
 from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.reply import Repetition, Result
-from raftdb.machine.scanning import ReadPage
+from raftdb.machine.scanning import DatabaseSize, DeletePrefix, Keys, ReadPage, Scan
 from raftdb.machine.services import COMMANDS, QUERIES
 from raftdb.machine.session_records import SessionOwner
 from raftdb.machine.sessions import CloseSession, RegisterSession
@@ -136,7 +140,7 @@ def test_reads_beside_the_log_are_judged_too(guarded: Guarded) -> None:
     for query in (Get(b"a/1"), ReadPage(b"a/", b"", 9, True)):
         assert getattr(MACHINE.read(query, guarded.layer), "code", "") == "unauthenticated"
         assert isinstance(MACHINE.read(guarded.by(ANA, query), guarded.layer), Result)
-    for refused in (Get(b"b"), ReadPage(b"a", b"", 9, True), ReadUsers(), ReadTokens(ROOT)):
+    for refused in (Get(b"b"), ReadPage(b"b", b"", 9, True), ReadUsers(), ReadTokens(ROOT)):
         assert getattr(MACHINE.read(guarded.by(ANA, refused), guarded.layer), "code", "") == "forbidden"
     assert isinstance(MACHINE.read(guarded.by(ROOT, ReadUsers()), guarded.layer), Result)
 
@@ -201,6 +205,80 @@ def test_a_grant_is_for_names_that_begin_so(
         assert guarded.allows(operation), operation
     for operation in refused:
         assert guarded.code(guarded.by(ANA, operation)) == "forbidden", operation
+
+
+def listed_by(guarded: Guarded, operation: Any) -> Any:
+    """What `ana` reads beside the log; the code of the error if it is refused."""
+    reply = MACHINE.read(guarded.by(ANA, operation), guarded.layer)
+    return reply.value if isinstance(reply, Result) else reply.code
+
+
+def test_lists_have_the_names_that_their_reader_may_read(guarded: Guarded) -> None:
+    keys = [b"a", b"app/1", b"app/2", b"apq", b"b", b"shared/x/1", b"shared/y", b"z"]
+    for key in keys:
+        guarded.admin(Set(key, b"v"))
+        guarded.admin(Enqueue(key, b"v"))
+        guarded.admin(Lock(key, owner=b"root"))
+    guarded.ana_may(b"read keys app/", b"read keys shared/", b"read keys shared/x/", b"read keys app/1")
+    seen = [b"app/1", b"app/2", b"shared/x/1", b"shared/y"]
+    assert listed_by(guarded, Keys(b"")) == seen
+    assert listed_by(guarded, Keys(b"a")) == seen[:2]
+    assert listed_by(guarded, Keys(b"app/2")) == seen[1:2]
+    assert listed_by(guarded, Keys(b"b")) == "forbidden"
+    assert listed_by(guarded, QueueNames()) == listed_by(guarded, Locks()) == "forbidden"
+    for after, found in ((b"", seen[:2]), (b"a", seen[:2]), (b"app/1", seen[1:3]), (b"shared/y", [])):
+        page = listed_by(guarded, ReadPage(b"", after, 2))
+        assert [record.key for record in page.records] == found
+        assert page.next_after == (found[-1] if found and found[-1] != seen[-1] else None)
+        assert listed_by(guarded, Scan(b"", after, 2))[::2] == found
+    guarded.ana_may(b"write queues shared/", b"read locks app", b"read keys ")
+    assert listed_by(guarded, QueueNames()) == seen[2:]
+    assert listed_by(guarded, QueueNames(b"", b"shared/x/1", 1)) == [b"shared/y"]
+    assert [lock[0] for lock in listed_by(guarded, Locks())] == seen[:2]
+    assert listed_by(guarded, Keys(b"")) == keys
+
+
+def test_what_is_not_read_alone_needs_all_names(guarded: Guarded) -> None:
+    """A list in a transaction or in a session, what counts, what draws by lot, and what removes."""
+    guarded.ana_may(b"write keys app/")
+    listing = Keys(b"")
+    refused: list[Any] = [
+        TransactionOperation((listing,)),
+        SessionOperation(SESSION, 1, 1, listing),
+        *(DatabaseSize(), DeletePrefix(b""), Clear()),
+    ]
+    for operation in refused:
+        assert guarded.code(guarded.by(ANA, operation)) == "forbidden", operation
+    assert listed_by(guarded, DrawKey(b"")) == "forbidden"
+
+
+def test_a_list_that_comes_through_the_log_is_the_same(guarded: Guarded) -> None:
+    guarded.admin(MultiSet(((b"app/1", b"v"), (b"b", b"v"))))
+    guarded.ana_may(b"read keys app/")
+    admitted = UserOperation(ANA, users_revision(guarded.layer), Keys(b""))
+    assert guarded.run(admitted) == Result([b"app/1"], None)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lists_are_those_of_all_names_without_the_others(guarded: Guarded, seed: int) -> None:
+    """Random names and grants, in pages of every length, with values whose time is up among them."""
+    draw = random.Random(seed)
+    names = [bytes(draw.choices(b"ab\xff", k=draw.randint(1, 4))) for _ in range(60)]
+    for name in names:
+        guarded.admin(Set(name, b"v", draw.choice((0, 0, 0, 1))))
+    guarded.now_ms += 5
+    prefixes = [bytes(draw.choices(b"ab\xff", k=draw.randint(1, 3))) for _ in range(draw.randint(1, 4))]
+    guarded.ana_may(*(b"read keys " + prefix for prefix in prefixes))
+    everything: Any = MACHINE.read(guarded.by(ROOT, Keys(b"")), guarded.layer)
+    mine = [name for name in everything.value if name.startswith(tuple(prefixes))]
+    for limit in (1, 2, 7, 100):
+        found: list[bytes] = []
+        after: bytes | None = b""
+        while after is not None:
+            page = listed_by(guarded, ReadPage(b"", after, limit))
+            found += [record.key for record in page.records]
+            after = page.next_after
+        assert found == mine
 
 
 def test_every_command_and_query_of_names_says_what_it_needs() -> None:

@@ -3,6 +3,7 @@
 * `rights`: grants, needs, and whether one meets the other. `needs`: what each operation needs, read off its fields.
 * `records`: users, roles and tokens as they stand in the key space.
 * `service`: the operations that change them, and the queries that list them.
+* `narrowing`: lists of names, without those that their reader may not see.
 * `checking`: the judgement, where an operation is admitted and, if users have changed since, where it takes effect.
 
 A user has roles, a role has grants, and a grant lets its holder read, or change, all keys, queues or locks whose names

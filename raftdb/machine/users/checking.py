@@ -15,6 +15,7 @@ from raftdb.machine.operations import Expire, UserOperation
 from raftdb.machine.service import Query, ServiceOperation
 from raftdb.machine.session_records import SessionOwner
 from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
+from raftdb.machine.users.narrowing import lists_some
 from raftdb.machine.users.needs import needs
 from raftdb.machine.users.records import rights_of, users_revision
 from raftdb.machine.users.rights import Rights
@@ -76,7 +77,7 @@ def judge(rights: Rights | None, user: bytes, operation: object) -> None:
     if isinstance(operation, _OF_ADMINISTRATORS):
         raise _forbidden(user, "may not manage users")
     unmet = rights.unmet(needs(operation))
-    if unmet is not None:
+    if unmet is not None and not lists_some(rights, operation):
         raise _forbidden(user, f"may not {unmet}")
 
 

@@ -81,6 +81,19 @@ class Rights(NamedTuple):
     is_admin: bool
     grants: tuple[Grant, ...]
 
+    def readable(self, domain: Domain, prefix: bytes) -> list[bytes]:
+        """Return the prefixes, within `prefix`, of the names that may be read, in order; none is the beginning of
+        another."""
+        if self.is_admin:
+            return [prefix]
+        found: list[bytes] = []
+        for grant in sorted(grant.prefix for grant in self.grants if grant.domain is domain):
+            if prefix.startswith(grant):
+                return [prefix]
+            if grant.startswith(prefix) and not (found and grant.startswith(found[-1])):
+                found.append(grant)
+        return found
+
     def unmet(self, needs: Iterable[Need]) -> Need | None:
         """Return the first of the needs that is not met, None if all are."""
         if self.is_admin:
