@@ -88,6 +88,9 @@ SUB_COMMANDS: dict[str, SubCommand] = {
     "whoami": SubCommand(
         "Show which user the cluster takes this command line for.", "cli.subcommands.users:whoami"
     ),
+    "audit": SubCommand(
+        "Show who logged in, was refused, and changed what, at all nodes.", "cli.subcommands.audit:audit"
+    ),
     "follow": SubCommand(
         "Show each change of the keys that begin with PREFIX, until Ctrl-C.", "cli.subcommands.follow:follow"
     ),

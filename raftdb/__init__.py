@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from raftdb.client.leases import LockLost, LockTimeout, SessionLost
     from raftdb.client.model import (
         Answer,
+        AuditEvent,
         Change,
         KeyPage,
         KeyValue,
@@ -132,6 +133,7 @@ __all__ = [
     "LogPage",
     "LogEntry",
     "Credentials",
+    "AuditEvent",
     "User",
     "Role",
     "Token",
@@ -208,6 +210,7 @@ _MODULES = {
             "LogPage",
             "LogEntry",
             "Change",
+            "AuditEvent",
             "User",
             "Role",
             "Token",

@@ -1,15 +1,18 @@
 """The users as this node's state has them now, and whether one of them may do what is asked for."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from raftdb.errors import RequestRefused, Unavailable
+from raftdb.errors import ReplyError, RequestRefused, Unavailable
 from raftdb.machine.clock import read_clock
 from raftdb.machine.layer import KeyValueView
 from raftdb.machine.operations import Submission, UserOperation
 from raftdb.machine.users.checking import judge
 from raftdb.machine.users.records import load_token, load_user, rights_of, users_revision
 from raftdb.machine.users.rights import Domain, Need, Rights
+
+audit = logging.getLogger("raftdb.audit")
 
 RIGHTS_KEPT_MAX = 10_000
 TOKENS_KEPT_MAX = 10_000
@@ -63,7 +66,12 @@ class Users:
         if self.serves_everybody:
             return operation  # type: ignore[no-any-return]
         user = self.required(user)
-        judge(self.rights(user), user, operation)
+        try:
+            judge(self.rights(user), user, operation)
+        except ReplyError:
+            fields = {"by": user.decode("ascii", "replace"), "what": type(operation).__name__}
+            audit.warning("refused", extra={"fields": fields})
+            raise
         if stale and self._silence_s() > SILENCE_S_MAX:
             raise Unavailable(
                 "no_leader",

@@ -19,6 +19,7 @@ from raftdb.client.json_body import (
 )
 from raftdb.client.model import (
     Answer,
+    AuditEvent,
     Json,
     KeyPage,
     KeyValue,
@@ -146,6 +147,19 @@ def status_of(response: Response) -> NodeStatus:
         birth=birth if isinstance(birth, str) else None,
         fault_injection=body.get("fault_injection") is True,
         body=body,
+    )
+
+
+def audit_of(response: Response) -> tuple[AuditEvent, ...]:
+    """The answer to `GET /v1/audit`."""
+    return tuple(
+        AuditEvent(
+            time_ms=integer(row, "time_ms"),
+            what=text(row, "what"),
+            details=next(iter(objects([row.get("details")]))),
+            body=row,
+        )
+        for row in objects(object_of(response).get("events"))
     )
 
 

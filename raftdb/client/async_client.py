@@ -27,7 +27,7 @@ from raftdb.client.flow import Caller, CallLimits, Method
 from raftdb.client.given import Form, Lifetime, V, duration, duration_or_none, form_of, session_ttl_ms
 from raftdb.client.http1 import Sink
 from raftdb.client.leases import SESSION_TTL_S
-from raftdb.client.model import Json, NodeStatus
+from raftdb.client.model import AuditEvent, Json, NodeStatus
 from raftdb.client.routing import Router
 from raftdb.client.session import Sessions
 from raftdb.errors import RaftdbError
@@ -231,6 +231,13 @@ class AsyncClient(
         if address is None:
             return await self._run(cluster_methods.STATUS, timeout_ms)
         return await self._ask(cluster_methods.STATUS, address, timeout_ms)
+
+    async def audit(
+        self, address: str, *, limit: int = 100, timeout_ms: float | None = None
+    ) -> tuple[AuditEvent, ...]:
+        """The newest `limit` (at most 10,000) events of the node at `address` about users, in order: who logged in
+        there since its start, was refused, and changed what. For administrators."""
+        return await self._ask(cluster_methods.audit(limit), address, timeout_ms)
 
     async def network(self, address: str, *, timeout_ms: float | None = None) -> Json:
         """What fault injection does to the links of the node at `address` (docs/network.md): the JSON of GET

@@ -14,7 +14,7 @@ from raftdb.client.flow import Method
 from raftdb.client.given import whole
 from raftdb.client.http1 import Sink
 from raftdb.client.json_body import object_of
-from raftdb.client.model import Json, LogPage, Member, Membership, NodeStatus
+from raftdb.client.model import AuditEvent, Json, LogPage, Member, Membership, NodeStatus
 from raftdb.client.protocol import STATUS_REQUEST, Kind, Request
 from raftdb.errors import LeaderHint
 
@@ -32,6 +32,12 @@ def request_log(first: int | None, limit: int) -> Method[LogPage]:
     start = "" if first is None else f"from={whole(first, 'the first index')}&"
     target = f"/v1/request_log?{start}limit={whole(limit, 'the limit')}"
     return Method(Request("GET", target, None, Kind.READ), answers.log_page_of)
+
+
+def audit(limit: int) -> Method[tuple[AuditEvent, ...]]:
+    """`GET /v1/audit`."""
+    target = f"/v1/audit?limit={whole(limit, 'the limit')}"
+    return Method(Request("GET", target, None, Kind.ANY_NODE), answers.audit_of)
 
 
 def change_network(change: Json) -> Method[Json]:

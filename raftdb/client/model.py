@@ -202,6 +202,17 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """Something that a user did, or was refused, at one node: when (milliseconds since 1970, by the node's clock),
+    what, and the details, such as `by`, `from` and `what`."""
+
+    time_ms: int
+    what: str
+    details: Json
+    body: Json = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
     """A role with its grants, such as `b"write keys app/"`."""
 

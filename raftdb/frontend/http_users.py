@@ -15,6 +15,7 @@ from raftdb.access.tokens import digest_secret, make_secret
 from raftdb.errors import RequestRefused
 from raftdb.frontend.http_commands import Ask, Read
 from raftdb.frontend.http_login import USER
+from raftdb.frontend.http_query import integer_of, parameters
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import SEGMENTS
 from raftdb.frontend.json_values import Base64Bytes, bytes_of, decode_body, encode_json
@@ -36,6 +37,8 @@ from raftdb.machine.users.service import (
 )
 from raftdb.route import Permission, Route
 
+AUDIT_SHOWN, AUDIT_SHOWN_MAX = 100, 10_000
+"""Lines of the audit trail in one answer, unless another number is asked for, and at most."""
 _PRESENCES = {None: Presence.EITHER, False: Presence.MISSING, True: Presence.PRESENT}
 
 Ttl = Annotated[int, msgspec.Meta(ge=0, le=TIME_MS_MAX)]
@@ -93,6 +96,7 @@ class UsersApi:
                 "POST": Route(self.make_token, Permission.LOGIN),
                 "DELETE": Route(self.remove_token, Permission.LOGIN),
             },
+            "/v1/audit": {"GET": Route(self.audit, change)},
             "/v1/roles": {"GET": Route(self.roles, change)},
             "/v1/roles/{role}": {
                 "PUT": Route(self.put_role, change),
@@ -104,6 +108,16 @@ class UsersApi:
         """GET /v1/whoami: the user on whose behalf the request is; null where nobody has to be one."""
         user = request.get(USER)
         return Reply(encode_json({"user": None if user is None else user.decode("ascii", "replace")}))
+
+    async def audit(self, request: web.BaseRequest) -> Reply:
+        """GET /v1/audit?limit=: who logged in on this node since it was started, was refused, and changed what."""
+        text = parameters(request, ("limit",)).get("limit")
+        limit = AUDIT_SHOWN if text is None else integer_of("limit", text, maximum=AUDIT_SHOWN_MAX)
+        rows = [
+            {"time_ms": one.time_ms, "what": one.what, "level": one.level, "details": one.details}
+            for one in self._node.chronicle.audit.newest(limit)
+        ]
+        return Reply(encode_json({"events": rows}))
 
     async def users(self, request: web.BaseRequest) -> Reply:
         """GET /v1/users: all users, with their roles and the names of their tokens."""

@@ -5,6 +5,8 @@ is computed for it. What is rare (elections, votes, members, conflicts, snapshot
 last 10,000 of it, so that a person who opens a page afterwards can read what happened. What goes on all the time
 (entries and heartbeats) is counted only while somebody watches, and forgotten with each look: without a watcher it
 costs a look-up for each trace, and a comparison for all messages of a turn to a peer.
+
+What users did stands apart, in `AuditTrail`: it is for administrators.
 """
 
 import secrets
@@ -12,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import Any, NamedTuple
 
 from raftdb.core.messages import MESSAGE_TYPES, AppendEntries, Message
@@ -21,6 +23,8 @@ from raftdb.core.update import Trace
 
 KEPT_MAX = 10_000
 """How much of what happened is kept."""
+AUDITED_MAX = 1_000
+"""How much of each kind of thing in the audit trail is kept."""
 FREQUENT = frozenset({"appended", "committed", "applied", "heartbeat sent", "heartbeat received"})
 """What the core tells all the time, of which only the last of each kind counts, and only while somebody watches."""
 NAMES = {
@@ -38,6 +42,30 @@ class Happening(NamedTuple):
     what: str
     details: dict[str, Any]
     level: str
+
+
+class AuditTrail:
+    """Who logged in on one node, was refused, and changed what: the newest of each kind, so that refused logins, of
+    which anybody can make many, push out nothing else. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, deque[Happening]] = {}
+        self._numbers = count(1)
+        self._noting = threading.Lock()
+
+    def note(self, time_s: float, what: str, details: dict[str, Any], level: str) -> None:
+        """Keep that something happened. Kinds (`what`) are few: they are texts of this program."""
+        with self._noting:
+            kept = self._kept.setdefault(what, deque(maxlen=AUDITED_MAX))
+            kept.append(
+                Happening(next(self._numbers), int(time_s * 1000), what, _plain_details(details), level)
+            )
+
+    def newest(self, limit: int) -> list[Happening]:
+        """The newest `limit` things, in order."""
+        with self._noting:
+            everything = sorted(chain.from_iterable(self._kept.values()))
+        return everything[-limit:] if limit > 0 else []
 
 
 class Flow:
@@ -58,6 +86,7 @@ class Chronicle:
     def __init__(self) -> None:
         self.start = secrets.token_hex(4)
         """Tells the numbers of this start of the node from those of others."""
+        self.audit = AuditTrail()
         self.is_watched = False
         """Whether what is frequent counts."""
         self._kept: deque[Happening] = deque(maxlen=KEPT_MAX)
@@ -82,7 +111,7 @@ class Chronicle:
 
     def note(self, time_s: float, what: str, details: dict[str, Any], level: str) -> None:
         """Keep that something happened. Details are made plain: texts, numbers, and lists of these."""
-        plain = {name: _plain(value) for name, value in details.items() if value is not None}
+        plain = _plain_details(details)
         with self._noting:
             self._kept.append(Happening(next(self._numbers), int(time_s * 1000), what, plain, level))
 
@@ -125,6 +154,10 @@ class Chronicle:
             for what, trace in sorted(latest.items())
         ]
         return sent, told
+
+
+def _plain_details(details: dict[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in details.items() if value is not None}
 
 
 def _plain(value: object) -> object:

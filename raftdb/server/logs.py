@@ -22,6 +22,10 @@ FINISH_SECONDS = 1.0
 """How long a process that ends waits for its last lines to be read."""
 OF_STRANGERS = ("raftdb.frontend", "raftdb.http", "raftdb.redis", "raftdb.transport")
 """Loggers of lines that any stranger can cause by connecting, as often as it likes."""
+OF_AUDIT = "raftdb.audit"
+"""The logger of what users do: who logs in, is refused, and changes what."""
+REFUSALS = ("refused", "login refused")
+"""Its lines that strangers, and users without rights, can cause."""
 OF_PEERS = ("peer up", "peer down")
 """Lines of these loggers that only members cause."""
 STRANGERS_LINES_MAX = 400
@@ -73,6 +77,7 @@ class JsonFormatter(logging.Formatter):
 
 class Brake(logging.Filter):
     """Leaves out lines that strangers cause faster than the limits allow, so that they cannot fill the disk of the log.
+    Those about users are counted apart, so that other noise hides none of them.
 
     The next line that passes says how many were left out, as `left_out`. Errors are never left out, nor lines that the
     level `debug` shows.
@@ -80,14 +85,29 @@ class Brake(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
+        self._of_strangers, self._of_refusals = _Allowance(), _Allowance()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        if not logging.DEBUG < record.levelno < logging.ERROR:
+            return True
+        if record.name in OF_STRANGERS:
+            return self._of_strangers.admits(record)
+        if record.name == OF_AUDIT and record.getMessage() in REFUSALS:
+            return self._of_refusals.admits(record)
+        return True
+
+
+class _Allowance:
+    """How many lines may still be written now."""
+
+    def __init__(self) -> None:
         self._left = float(STRANGERS_LINES_MAX)
         self._counted_s = 0.0
         self._left_out = 0
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is written."""
-        if record.name not in OF_STRANGERS or not logging.DEBUG < record.levelno < logging.ERROR:
-            return True
+    def admits(self, record: logging.LogRecord) -> bool:
+        """Whether this line may; it tells how many were left out before it."""
         passed_s = max(0.0, record.created - self._counted_s)
         self._counted_s = record.created
         self._left = min(STRANGERS_LINES_MAX, self._left + passed_s * STRANGERS_LINES_PER_SECOND)
@@ -106,7 +126,7 @@ class ChronicleHandler(logging.Handler):
     """Keeps in the chronicle what the parts beside the core log, so that people who watch see it too.
 
     The core's traces are there already. Of the lines that strangers can cause only those about peers are kept, which
-    have proved to be members, so that no stranger pushes out what happened.
+    have proved to be members, so that no stranger pushes out what happened. What users do goes into its audit trail.
     """
 
     def __init__(self, chronicle: Chronicle) -> None:
@@ -119,7 +139,8 @@ class ChronicleHandler(logging.Handler):
         if getattr(record, "is_trace", False) or (record.name in OF_STRANGERS and what not in OF_PEERS):
             return
         fields: dict[str, Any] = getattr(record, "fields", {})
-        self._chronicle.note(record.created, what, fields, record.levelname.lower())
+        kept = self._chronicle.audit if record.name == OF_AUDIT else self._chronicle
+        kept.note(record.created, what, fields, record.levelname.lower())
 
 
 class BackgroundHandler(logging.Handler):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import redis
 
-from tests.e2e.cluster import Cluster, Node, free_ports
-from tests.e2e.credentials import ADMIN, WITH_ADMIN, basic, bearer
+from tests.e2e.cluster import Cluster, Node, free_ports, run_cli
+from tests.e2e.credentials import ADMIN, ADMIN_PASSWORD, WITH_ADMIN, basic, bearer
 from tests.e2e.raw_http import NotSent, Response
 from tests.e2e.waiting import wait_for
 
@@ -98,6 +98,34 @@ def test_lists_have_what_their_reader_may_read_through_every_door(cluster: Clust
             assert list(client.scan_iter("dina*")) == mine[:2]
             with pytest.raises(redis.exceptions.NoPermissionError):
                 client.keys("other*")
+
+
+def test_the_audit_trail_tells_who_did_what_where(cluster: Cluster) -> None:
+    leader = cluster.wait_agreed()
+    eko = make_user(leader, "eko", "read keys eko/")
+    follower = cluster.others(leader)[0]
+    wait_for(partial(is_user, follower, eko), "the user everywhere")
+    assert told(follower, "GET", "/v1/whoami", by=basic("eko", "wrong-password")).status == 401
+    assert run(leader, "set", "other", "v", by=eko) == 403
+    assert told(follower, "GET", "/v1/audit", by=eko).status == 403
+    login = {"RAFTDB_USER": "admin", "RAFTDB_PASSWORD": ADMIN_PASSWORD}
+    done = run_cli("--connect", leader.address, "-o", "json", "audit", "--limit", "1000", extra=login)
+    assert done.returncode == 0, done
+    events = json.loads(done.stdout)["events"]
+    seen = [(one["node"], one["what"], one["details"]) for one in events]
+    here = {"from": "127.0.0.1"}
+    for wanted in (
+        (leader.name, "asked for", {"by": "admin", "what": "PUT /v1/users/eko", **here}),
+        (leader.name, "refused", {"by": "eko", "what": "Set"}),
+        (follower.name, "login refused", {"user": "eko", "what": "password", **here}),
+        (follower.name, "refused", {"by": "eko", "what": "GET /v1/audit", **here}),
+    ):
+        assert wanted in seen
+    assert [one["time_ms"] for one in events] == sorted(one["time_ms"] for one in events)
+    words = ("wrong-password", PASSWORD, ADMIN_PASSWORD, eko["Authorization"].removeprefix("Bearer "))
+    assert not [word for word in words if word in done.stdout]
+    shown = run_cli("--connect", leader.address, "-o", "table", "audit", extra=login)
+    assert "login refused" in shown.stdout
 
 
 def test_what_is_taken_away_is_gone_everywhere_at_once(cluster: Cluster) -> None:

@@ -5,7 +5,7 @@ import logging
 from raftdb.core.messages import AppendEntries, Heartbeat, RequestVoteReply
 from raftdb.core.model import Entry, EntryKind
 from raftdb.core.update import Trace
-from raftdb.node.chronicle import KEPT_MAX, Chronicle
+from raftdb.node.chronicle import AUDITED_MAX, KEPT_MAX, Chronicle
 from raftdb.server.logs import ChronicleHandler
 from tests.blocks import blocks
 
@@ -33,6 +33,25 @@ def test_what_is_rare_is_kept_with_plain_details_and_a_number() -> None:
     assert chronicle.after(1, 10) == [second]
     assert chronicle.after(0, 1) == [second]
     assert chronicle.after(2, 10) == []
+
+
+def test_what_users_did_stands_apart_and_refusals_push_out_nothing_else() -> None:
+    chronicle = Chronicle()
+    handler = ChronicleHandler(chronicle)
+    for number in range(AUDITED_MAX + 5):
+        for what in ("login refused", "asked for") if number < 3 else ("login refused",):
+            record = logging.LogRecord("raftdb.audit", logging.WARNING, "", 0, what, (), None)
+            record.fields = {"by": "ana", "from": None, "number": number}
+            handler.emit(record)
+    assert chronicle.after(0, KEPT_MAX) == []
+    kept = chronicle.audit.newest(10 * AUDITED_MAX)
+    assert [one.details for one in kept if one.what == "asked for"] == [
+        {"by": "ana", "number": number} for number in range(3)
+    ]
+    assert len([one for one in kept if one.what == "login refused"]) == AUDITED_MAX
+    assert kept == sorted(kept)
+    assert chronicle.audit.newest(2) == kept[-2:]
+    assert chronicle.audit.newest(0) == []
 
 
 def test_the_oldest_makes_room() -> None:

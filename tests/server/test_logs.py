@@ -4,6 +4,7 @@ import itertools
 import logging
 
 from raftdb.server.logs import (
+    OF_AUDIT,
     OF_STRANGERS,
     STRANGERS_LINES_MAX,
     STRANGERS_LINES_PER_SECOND,
@@ -12,9 +13,15 @@ from raftdb.server.logs import (
 )
 
 
-def record(seconds: float, *, name: str = OF_STRANGERS[0], level: int = logging.WARNING) -> logging.LogRecord:
+def record(
+    seconds: float,
+    *,
+    name: str = OF_STRANGERS[0],
+    level: int = logging.WARNING,
+    text: str = "link closed",
+) -> logging.LogRecord:
     """A line that is logged at this time."""
-    made = logging.LogRecord(name, level, "", 0, "link closed", None, None)
+    made = logging.LogRecord(name, level, "", 0, text, None, None)
     made.created = 1_000_000 + seconds
     made.__dict__["fields"] = {"peer": "evil"}
     return made
@@ -37,6 +44,15 @@ def test_the_next_line_says_how_many_were_left_out() -> None:
     assert brake.filter(later)
     assert TextFormatter("n1").format(later).endswith("link closed peer=evil left_out=7")
     assert brake.filter(record(-1000)), "a clock that goes back takes nothing away"
+
+
+def test_refusals_of_users_are_counted_apart_and_what_they_did_is_never_left_out() -> None:
+    brake = Brake()
+    while brake.filter(record(0)):
+        pass
+    refusals = sum(brake.filter(record(0, name=OF_AUDIT, text="login refused")) for _ in range(1_000))
+    assert refusals == STRANGERS_LINES_MAX
+    assert all(brake.filter(record(0, name=OF_AUDIT, text="asked for")) for _ in range(1_000))
 
 
 def test_errors_and_what_others_log_is_never_left_out() -> None:
