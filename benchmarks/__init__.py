@@ -10,7 +10,7 @@
 * `overload`: how long an honest client waits, what the nodes take and whether they elect, while others ask for too
   much: idle connections, clients that do not read or send slowly, a pipeline of a million commands, and floods.
 * `compaction`, `recovery`, `catch_up`: checkpoints and compactions, a restart, a follower that was away.
-* `secured`: what TLS and users take away from writes.
+* `secured`: what TLS and users take away from writes; `logins`: how long others wait while a node is flooded with them.
 * `client_threads`: threads that share one blocking client, compared with a client for each.
 * `http_execute`: the HTTP frontend alone, compared with the simplest handlers of its library.
 * `redis_execute`: the frontend for Redis clients alone, in processor time for each command.

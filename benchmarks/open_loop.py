@@ -1,11 +1,15 @@
 """A load at a fixed rate, in a process of its own: writes are due at fixed times, whatever the server does.
 
     python -m benchmarks.open_loop HOST:PORT RATE SECONDS [--connections 64] [--keys 10000] [--samples FILE]
+                                   [--authorization TEXT] [--get PATH] [--sources N [--network N.N]]
 
 The latency of a request counts from the time when it was due, not from when a connection was free to send it. So a
 pause of the server shows in every request that was due during it (no coordinated omission). Redirects are not followed:
 the address must be the leader's. It prints `begin`, and one line of JSON at the end; the file of `--samples` gets two
 doubles for each answered request: when it was due, on the system's monotonic clock, and its latency in seconds.
+
+With `--get` it asks for a path instead, and with `--sources` its connections come from so many addresses of the
+loopback network, as a flood of many machines would.
 """
 
 import argparse
@@ -35,14 +39,27 @@ WINDOW_S = 0.1
 class Load:
     """Requests that are due, and the connections that are free to carry them."""
 
-    def __init__(self, address: str, *, keys: int, value_bytes: int, seed: int) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        keys: int = 1,
+        value_bytes: int = 0,
+        seed: int = 1,
+        authorization: str | None = None,
+        path: str | None = None,
+    ) -> None:
         chance = random.Random(seed)
         value = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=value_bytes))
         self._chance = chance
         self._keys = keys
-        body = json.dumps({"command": "set", "args": [f"key{0:08}", value]})
-        head = f"POST /v1/execute HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n"
-        self._before, self._after = (head + body).split(f"{0:08}", 1)
+        body = json.dumps({"command": "set", "args": [f"key{0:08}", value]}) if path is None else ""
+        line = "POST /v1/execute" if path is None else f"GET {path}"
+        head = f"{line} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n"
+        if authorization is not None:
+            head += f"Authorization: {authorization}\r\n"
+        self._before, number, self._after = f"{head}\r\n{body}".partition(f"{0:08}")
+        self._numbered = bool(number)
         self.due: deque[float] = deque()
         self.free: list[Connection] = []
         self.samples = array("d")
@@ -51,7 +68,9 @@ class Load:
         self.done = 0
 
     def request(self) -> bytes:
-        """One whole write of a random key."""
+        """One whole write of a random key, or the one request."""
+        if not self._numbered:
+            return self._before.encode()
         return f"{self._before}{self._chance.randrange(self._keys):08}{self._after}".encode()
 
     def send_due(self) -> None:
@@ -110,12 +129,22 @@ class Connection(asyncio.Protocol):
             self._load.free.remove(self)
 
 
-async def run(load: Load, address: str, *, rate: float, seconds: float, connections: int) -> float:
+async def run(
+    load: Load,
+    address: str,
+    *,
+    rate: float,
+    seconds: float,
+    connections: int,
+    sources: int = 0,
+    network: str = "0.1",
+) -> float:
     """Send every request when it is due; returns when the first one was, on the monotonic clock."""
     loop = asyncio.get_running_loop()
     host, _, port = address.rpartition(":")
-    for _ in range(connections):
-        await loop.create_connection(lambda: Connection(load), host, int(port))
+    for number in range(connections):
+        source = (f"127.{network}.{1 + number % sources}", 0) if sources else None
+        await loop.create_connection(lambda: Connection(load), host, int(port), local_addr=source)
     print("begin", flush=True)
     started = time.monotonic()
     count = round(rate * seconds)
@@ -145,6 +174,7 @@ def summarize(load: Load, *, started: float, seconds: float, rate: float) -> dic
     answered = sorted(windows[1:])
     return {
         "rate": rate,
+        "answered": len(latencies),
         "answered_per_s": len(latencies) / seconds,
         "latencies_ms": {name: percentile(ascending, percent) * 1e3 for name, percent in PERCENTILES.items()},
         "window_median": answered[len(answered) // 2],
@@ -165,12 +195,21 @@ def main() -> None:
     parser.add_argument("--value-bytes", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--samples", type=Path)
+    parser.add_argument("--authorization", metavar="TEXT", help="the header of each request")
+    parser.add_argument("--get", metavar="PATH", help="ask for this, and write nothing")
+    parser.add_argument("--sources", type=int, default=0, help="addresses that the connections come from")
+    parser.add_argument("--network", default="0.1", metavar="N.N", help="where these addresses are: 127.N.N")
     options = parser.parse_args()
-    load = Load(options.address, keys=options.keys, value_bytes=options.value_bytes, seed=options.seed)
+    load = Load(
+        options.address,
+        keys=options.keys, value_bytes=options.value_bytes, seed=options.seed,
+        authorization=options.authorization, path=options.get,
+    )  # fmt: skip
     started = uvloop.run(
         run(
             load, options.address,
             rate=options.rate, seconds=options.seconds, connections=options.connections,
+            sources=options.sources, network=options.network,
         )
     )  # fmt: skip
     if options.samples is not None:

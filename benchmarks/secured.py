@@ -94,13 +94,15 @@ class SecuredCluster(LocalCluster):
         pair = {"tls_cert": f"{name}.crt", "tls_key": f"{name}.key"}
         return {setting: self._certificates / file for setting, file in pair.items()}
 
+    def authorization(self) -> dict[str, str]:
+        """The header of a request by the administrator, if there is one."""
+        words = f"{ADMINISTRATOR}:{self._password}".encode()
+        return {"Authorization": f"Basic {base64.b64encode(words).decode()}"} if self._way.users else {}
+
     def status(self, name: str) -> dict[str, Any]:
         """See `LocalCluster`."""
-        words = f"{ADMINISTRATOR}:{self._password}".encode()
-        request = urllib.request.Request(
-            f"http{'s' * self._way.tls}://{self.addresses[name]}/v1/status",
-            headers={"Authorization": f"Basic {base64.b64encode(words).decode()}"} if self._way.users else {},
-        )
+        url = f"http{'s' * self._way.tls}://{self.addresses[name]}/v1/status"
+        request = urllib.request.Request(url, headers=self.authorization())
         try:
             with urllib.request.urlopen(
                 request, timeout=STATUS_LIMIT_S, context=self._context if self._way.tls else None

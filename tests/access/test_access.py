@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from raftdb.access import logins as logins_module
-from raftdb.access.logins import ADDRESSES_MAX, LINE_MAX, REMEMBERED_S, WRONG_FREE, Logins
+from raftdb.access.logins import (
+    ADDRESSES_MAX,
+    LINE_MAX,
+    LINE_OF_ADDRESS_MAX,
+    REMEMBERED_S,
+    WELCOME_S,
+    WRONG_BUDGET,
+    WRONG_BUDGET_PER_S,
+    WRONG_FREE,
+    Logins,
+)
 from raftdb.access.passwords import NOBODY, check_password, digest_password, fits
 from raftdb.access.tokens import digest_secret, make_secret
 from raftdb.access.users import EVERYTHING, SILENCE_S_MAX, Users
@@ -224,6 +234,73 @@ async def test_an_address_with_wrong_passwords_waits_longer_each_time(
     for number in range(ADDRESSES_MAX + 10):
         logins._note_wrong(f"a{number}")
     assert len(logins._wrong) == ADDRESSES_MAX
+
+
+async def test_a_flood_of_wrong_passwords_is_refused_but_for_addresses_that_were_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked: list[bytes] = []
+
+    def fits_slowly(password: bytes, digest: bytes) -> bool:
+        checked.append(password)
+        return password == PASSWORD
+
+    monkeypatch.setattr(logins_module, "fits", fits_slowly)
+    now_s = 0.0
+    logins = Logins(Here().users(), clock=lambda: now_s)
+    assert await logins.of_password(b"ana", PASSWORD, HOME) == b"ana"
+
+    async def outcome(address: str, password: bytes = b"wrong") -> str:
+        try:
+            await logins.of_password(b"ana", password, address)
+        except RaftdbError as error:
+            return error.code
+        return "ok"
+
+    flood = [await outcome(f"198.51.100.{number}") for number in range(250)]
+    assert flood == ["unauthenticated"] * int(WRONG_BUDGET) + ["busy"] * (250 - int(WRONG_BUDGET))
+    assert await outcome("203.0.113.1", PASSWORD) == "busy", "nobody knows who that is"
+    assert await outcome(HOME, b"wrong") == "unauthenticated"
+    assert await outcome(HOME, PASSWORD) == "ok"
+    now_s += 1 / WRONG_BUDGET_PER_S
+    assert await outcome("203.0.113.1", PASSWORD) == "ok", "right ones cost nothing of it"
+    assert await outcome("203.0.113.2") == "unauthenticated"
+    assert await outcome("203.0.113.3") == "busy"
+    checked.clear()
+    for _ in range(100):
+        now_s += 1
+        for number in range(5):
+            await outcome(f"198.51.100.{number}", b"%d" % number)
+    assert len(checked) == 100 * WRONG_BUDGET_PER_S
+    now_s += WELCOME_S
+    for number in range(int(WRONG_BUDGET)):
+        assert await outcome(f"192.0.2.{100 + number}") == "unauthenticated"
+    assert await outcome(HOME, b"wrong") == "busy", "that was too long ago"
+
+
+async def test_an_address_has_a_part_of_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(password: bytes, digest: bytes) -> bool:
+        asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(60)
+        return True
+
+    monkeypatch.setattr(logins_module, "fits", slow)
+    logins = Logins(Here().users())
+    asked = [
+        asyncio.ensure_future(logins.of_password(b"ana", b"%d" % number, HOME))
+        for number in range(LINE_OF_ADDRESS_MAX)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await logins.of_password(b"ana", PASSWORD, HOME)
+    other = asyncio.ensure_future(logins.of_password(b"ana", PASSWORD, "192.0.2.8"))
+    await asyncio.sleep(0)
+    assert not other.done()
+    gate.set()
+    assert await asyncio.gather(*asked, other) == [b"ana"] * (LINE_OF_ADDRESS_MAX + 1)
+    assert not logins._line
 
 
 async def test_few_wait_for_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
