@@ -25,7 +25,7 @@ from math import inf
 
 from raftdb.access.passwords import NOBODY, PASSWORD_BYTES_MAX, digest_password, fits
 from raftdb.access.tokens import SECRET_TEXT_BYTES_MAX, digest_secret
-from raftdb.access.users import Users
+from raftdb.access.users import Proof, Users
 from raftdb.errors import RequestRefused, Unavailable
 
 logger = logging.getLogger("raftdb.audit")
@@ -81,14 +81,14 @@ class Logins:
         self.refused_count = 0
         """Logins that were refused."""
 
-    def of_token(self, secret: bytes, address: str) -> bytes:
+    def of_token(self, secret: bytes, address: str) -> Proof:
         """Return whose token this is. Raises `RequestRefused` (`unauthenticated`), or Unavailable."""
-        user = None
         if len(secret) <= SECRET_TEXT_BYTES_MAX:
-            user = self._users.user_of_token(digest_secret(secret))
-        if user is None:
-            raise self._refusal("token", None, address)
-        return user
+            digest = digest_secret(secret)
+            user = self._users.user_of_token(digest)
+            if user is not None:
+                return Proof(user, digest, None)
+        raise self._refusal("token", None, address)
 
     def known(self, user: bytes, password: bytes, address: str) -> bool:
         """Return whether this was right lately, so that it need not be checked again."""
@@ -97,11 +97,11 @@ class Logins:
             return False
         return found[1] == self._users.password_of(user)
 
-    async def of_password(self, user: bytes, password: bytes, address: str) -> bytes:
+    async def of_password(self, user: bytes, password: bytes, address: str) -> Proof:
         """Return the user, whose password this must be. Raises `RequestRefused` (`unauthenticated`), or Unavailable
-        (`busy`) for an address that has to wait, and if too many wait already."""
+        (`busy`) for an address that has to wait, and if too many wait already, or too many were wrong."""
         if self.known(user, password, address):
-            return user
+            return Proof(user, None, self._users.password_of(user))
         wrong = self._wrong.get(address)
         if wrong is not None and self._clock() < wrong.until_s:
             raise Unavailable(
@@ -116,7 +116,7 @@ class Logins:
             raise self._refusal("password", user, address)
         self._remember(user, password, address, digest)
         logger.info("logged in", extra={"fields": {"user": _shown(user), "from": address}})
-        return user
+        return Proof(user, None, digest)
 
     async def digest_of(self, password: bytes) -> bytes:
         """Return the digest of a new password. Raises Unavailable (`busy`)."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from raftdb.errors import ReplyError, RequestRefused, Unavailable
 from raftdb.machine.clock import read_clock
@@ -34,6 +34,14 @@ class StateHere(Protocol):
         ...
 
 
+class Proof(NamedTuple):
+    """By what somebody has shown to be a user: a token with the digest `token`, or a password that fits `password`."""
+
+    user: bytes
+    token: bytes | None
+    password: bytes | None
+
+
 class Users:
     """The users of one node. `awaits_first`: nobody is served before there is a user. `silence_s`: for how long this
     node has heard no leader."""
@@ -45,6 +53,7 @@ class Users:
         self._seen_index = -1
         self._revision = 0
         self._rights: dict[bytes, Rights | None] = {}
+        self._passwords: dict[bytes, bytes | None] = {}
         self._tokens: dict[bytes, tuple[bytes, int]] = {}
         """User and end of each token that was used lately, by its digest."""
 
@@ -130,8 +139,13 @@ class Users:
 
     def password_of(self, user: bytes) -> bytes | None:
         """Return the digest of a user's password, None if no password fits."""
-        found = load_user(self._look(), user)
-        return None if found is None or not found.password else found.password
+        view = self._look()
+        if user not in self._passwords:
+            if len(self._passwords) >= RIGHTS_KEPT_MAX:
+                self._passwords.clear()
+            found = load_user(view, user)
+            self._passwords[user] = None if found is None or not found.password else found.password
+        return self._passwords[user]
 
     def user_of_token(self, digest: bytes) -> bytes | None:
         """Return whose token has a secret of this digest, None if there is no such token, or none any more."""
@@ -147,6 +161,18 @@ class Users:
         user, ends_ms = known
         return None if ends_ms and read_clock(view) >= ends_ms else user
 
+    def check_proof(self, proof: Proof) -> None:
+        """Raise `RequestRefused` (`unauthenticated`) if that proves nothing any more: the token was taken back or has
+        ended, the password is another one, or the user is gone. Raises Unavailable, too."""
+        if proof.token is not None:
+            holds = self.user_of_token(proof.token) == proof.user
+        else:
+            holds = proof.password is not None and self.password_of(proof.user) == proof.password
+        if not holds:
+            raise RequestRefused(
+                "unauthenticated", "the token or password is not good any more", hint="log in again"
+            )
+
     def _look(self) -> KeyValueView:
         """See which users there are now. Raises Unavailable."""
         view = self._here.readable_state
@@ -158,6 +184,7 @@ class Users:
             if revision != self._revision:
                 self._revision = revision
                 self._rights.clear()
+                self._passwords.clear()
                 self._tokens.clear()
         return view
 

@@ -9,19 +9,22 @@ import base64
 import binascii
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
 from raftdb.access.logins import Logins
-from raftdb.access.users import EVERYTHING, Users
+from raftdb.access.users import EVERYTHING, Proof, Users
 from raftdb.errors import RequestRefused
 from raftdb.frontend.http_reply import Reply
 from raftdb.route import Permission, Route
 
 audit = logging.getLogger("raftdb.audit")
 
+STILL_PROVED: web.RequestKey["partial[None]"] = web.RequestKey("STILL_PROVED", partial)
+"""Raises `RequestRefused` once what the request has shown is not good any more: for answers that go on."""
 USER: web.RequestKey[bytes] = web.RequestKey("USER", bytes)
 """On whose behalf a request is; it is not there where nobody has to be a user."""
 AUTHORIZATION_BYTES_MAX = 4096
@@ -68,12 +71,14 @@ class Gate:
             return
         users.check_first()
         given, address = credentials_of(request.headers.get(AUTHORIZATION)), address_of(request)
-        user: bytes | None = None
+        proof: Proof | None = None
         if given is not None and given.token is not None:
-            user = logins.of_token(given.token, address)
+            proof = logins.of_token(given.token, address)
         elif given is not None:
-            user = await logins.of_password(given.user, given.password, address)
-        user = request[USER] = users.required(user)
+            proof = await logins.of_password(given.user, given.password, address)
+        user = request[USER] = users.required(None if proof is None else proof.user)
+        if proof is not None:
+            request[STILL_PROVED] = partial(users.check_proof, proof)
         fields = {
             "by": user.decode("ascii", "replace"),
             "what": f"{request.method} {request.path}"[:SHOWN_MAX],
@@ -100,7 +105,7 @@ class Gate:
         if given is None:
             return users.required(None), True
         if given.token is not None:
-            return logins.of_token(given.token, address()), True
+            return logins.of_token(given.token, address()).user, True
         return given.user, logins.known(given.user, given.password, address())
 
 

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from raftdb.errors import RequestRefused, Unavailable
 from raftdb.frontend.http_browser import CORS_HEADERS
+from raftdb.frontend.http_login import STILL_PROVED
 from raftdb.frontend.http_memory import COUNTED_BYTES_MIN, held_for
 from raftdb.frontend.http_reply import Reply, drain
 
@@ -65,7 +66,7 @@ class _Connection(Protocol):
 class EventStream(Reply):
     """One stream. It is open until `end`, or until the client has gone; then nothing more is written."""
 
-    __slots__ = ("_over", "_request", "_transport", "check", "heartbeat")
+    __slots__ = ("_over", "_request", "_transport", "checks", "heartbeat")
 
     def __init__(self, request: web.BaseRequest, heartbeat: Callable[[], bytes]) -> None:
         # The head is written before the listener could add what pages of other members need.
@@ -73,8 +74,8 @@ class EventStream(Reply):
         super().__init__(None, content_type=EVENT_STREAM, headers=headers, close=True)
         self.heartbeat = heartbeat
         """Makes the block that is written if nothing happens."""
-        self.check: Callable[[], None] = lambda: None
-        """Raises `RequestRefused` once its client may not follow any more; asked now and then."""
+        self.checks: list[Callable[[], None]] = [request.get(STILL_PROVED, lambda: None)]
+        """Each raises `RequestRefused` once its client may not follow any more; asked now and then."""
         self._request = request
         self._transport = request.transport
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -238,6 +239,7 @@ def _check(stream: EventStream) -> None:
     """End a stream whose client may not follow any more. A node that cannot say so now does it later."""
     with suppress(Unavailable):
         try:
-            stream.check()
+            for check in stream.checks:
+                check()
         except RequestRefused:
             stream.end()

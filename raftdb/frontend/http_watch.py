@@ -96,7 +96,7 @@ class WatchApi:
             return await self._page(request, watcher, asked.wait_s, with_before=asked.with_before)
         self._streams.admit()
         stream = EventStream(request, lambda: COMMENT)
-        stream.check = check
+        stream.checks.append(check)
         place_of = self.hub.place_of
         follower = StreamFollower(watcher, stream, with_before=asked.with_before, place_of=place_of)
         follower.is_whole = is_whole

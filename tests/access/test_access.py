@@ -165,14 +165,19 @@ def test_a_token_is_good_until_it_ends_or_is_taken_back() -> None:
     logins = Logins(users)
     here.change(PutToken(b"ana", b"job", digest_secret(b"secret"), 500))
     here.change(PutToken(b"ana", b"ever", digest_secret(b"other"), 0))
-    assert logins.of_token(b"secret", HOME) == logins.of_token(b"secret", HOME) == b"ana"
+    proof = logins.of_token(b"secret", HOME)
+    assert proof.user == b"ana"
+    assert logins.of_token(b"secret", HOME) == proof
+    users.check_proof(proof)
     here.now_ms = 1_500
     here.change(PutToken(b"ana", b"third", digest_secret(b"third"), 0))
     for wrong in (b"secret", b"", b"x" * 1_000):
         with pytest.raises(RequestRefused) as error:
             logins.of_token(wrong, HOME)
         assert code(error) == "unauthenticated"
-    assert logins.of_token(b"other", HOME) == b"ana"
+    with pytest.raises(RequestRefused):
+        users.check_proof(proof)
+    assert logins.of_token(b"other", HOME).user == b"ana"
     here.change(RemoveToken(b"ana", b"ever"))
     with pytest.raises(RequestRefused):
         logins.of_token(b"other", HOME)
@@ -192,7 +197,7 @@ async def test_a_password_is_checked_once_and_remembered_for_its_address(
     now_s = 100.0
     logins = Logins(here.users(), clock=lambda: now_s)
     for _ in range(3):
-        assert await logins.of_password(b"ana", PASSWORD, HOME) == b"ana"
+        assert (await logins.of_password(b"ana", PASSWORD, HOME)).user == b"ana"
     assert len(checked) == 1
     await logins.of_password(b"ana", PASSWORD, "192.0.2.8")
     assert len(checked) == 2, "another address"
@@ -207,6 +212,26 @@ async def test_a_password_is_checked_once_and_remembered_for_its_address(
         await logins.of_password(b"ana", b"another one", HOME)
     assert str(error.value) == "there is no such user with this password"
     assert len(checked) == 5, "an unknown user takes as long"
+
+
+async def test_a_password_proves_a_user_until_it_is_another_one() -> None:
+    here = Here()
+    users = here.users()
+    proof = await Logins(users).of_password(b"ana", PASSWORD, HOME)
+    users.check_proof(proof)
+    here.change(PutUser(b"ana", b"", ()))
+    users.check_proof(proof)
+    changes: list[list[Any]] = [
+        [PutUser(b"ana", digest_password(PASSWORD), ())],
+        [RemoveUser(b"ana"), PutUser(b"ana", digest_password(PASSWORD), (b"admin",))],
+        [RemoveUser(b"ana"), PutUser(b"ana", b"", ())],
+    ]
+    for change in changes:
+        for operation in change:
+            here.change(operation)
+        with pytest.raises(RequestRefused) as error:
+            users.check_proof(proof)
+        assert code(error) == "unauthenticated"
 
 
 async def test_an_address_with_wrong_passwords_waits_longer_each_time(
@@ -248,7 +273,7 @@ async def test_a_flood_of_wrong_passwords_is_refused_but_for_addresses_that_were
     monkeypatch.setattr(logins_module, "fits", fits_slowly)
     now_s = 0.0
     logins = Logins(Here().users(), clock=lambda: now_s)
-    assert await logins.of_password(b"ana", PASSWORD, HOME) == b"ana"
+    assert (await logins.of_password(b"ana", PASSWORD, HOME)).user == b"ana"
 
     async def outcome(address: str, password: bytes = b"wrong") -> str:
         try:
@@ -299,7 +324,9 @@ async def test_an_address_has_a_part_of_the_line(monkeypatch: pytest.MonkeyPatch
     await asyncio.sleep(0)
     assert not other.done()
     gate.set()
-    assert await asyncio.gather(*asked, other) == [b"ana"] * (LINE_OF_ADDRESS_MAX + 1)
+    assert [proof.user for proof in await asyncio.gather(*asked, other)] == [b"ana"] * (
+        LINE_OF_ADDRESS_MAX + 1
+    )
     assert not logins._line
 
 
@@ -324,4 +351,4 @@ async def test_few_wait_for_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unavailable):
         await logins.digest_of(PASSWORD)
     gate.set()
-    assert await asyncio.gather(*asked) == [b"ana"] * LINE_MAX
+    assert [proof.user for proof in await asyncio.gather(*asked)] == [b"ana"] * LINE_MAX

@@ -217,12 +217,28 @@ async def test_a_watcher_needs_the_prefix_and_is_left_when_its_user_is_gone(guar
     streams = guarded.api.streams
     await wait_until(lambda: streams.count == 1)
     (stream,) = streams._open
-    stream.check()
+    for check in stream.checks:
+        check()
     node.here.change(RemoveUser(b"ana"))
+    await all_are_left(guarded)
+
+
+async def all_are_left(guarded: Harness) -> None:
+    """Wait until the next look at the streams has ended all of them."""
+    streams = guarded.api.streams
     streams._heartbeat_s = 0.0
     beat = asyncio.ensure_future(streams.beat())
     await wait_until(lambda: streams.count == 0)
     beat.cancel()
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/watch?prefix=a"])
+async def test_a_stream_ends_when_the_token_that_began_it_is_taken_back(guarded: Harness, path: str) -> None:
+    client = await guarded.connect()
+    await client.send(get(path, headers=bearer("ana-token")))
+    await wait_until(lambda: guarded.api.streams.count == 1)
+    node_of(guarded).here.change(RemoveToken(b"ana", b"t"))
+    await all_are_left(guarded)
 
 
 async def test_the_log_tells_who_has_changed_what_and_never_a_secret(

@@ -15,7 +15,7 @@ from raftdb.machine.operations import UserOperation, asked_of
 from raftdb.machine.reply import Result
 from raftdb.machine.service import Query
 from raftdb.machine.services import READS
-from raftdb.machine.users.service import PutRole, PutToken, RemoveUser
+from raftdb.machine.users.service import PutRole, PutToken, PutUser, RemoveToken, RemoveUser
 from raftdb.node.effects import OnAnswer
 from raftdb.node.turn import Answer
 from tests.access.test_access import PASSWORD, Here
@@ -177,6 +177,22 @@ async def test_a_user_that_is_gone_is_nobody_to_commands_of_the_node_either(
     node.here.change(RemoveUser(b"ana"))
     for words in (["PING"], ["INFO"], ["COMMAND", "COUNT"], ["CLIENT", "INFO"], ["GET", "a"]):
         assert await said(client, *words) == NOAUTH, words
+
+
+@pytest.mark.usefixtures("quick_passwords")
+async def test_a_connection_is_its_user_as_long_as_what_it_has_shown_is_good(
+    server: RedisServer, node: UsersNode
+) -> None:
+    by_token, by_password = Client(server), Client(server)
+    assert await said(by_token, "AUTH", TOKEN) == b"+OK\r\n"
+    assert await said(by_password, "AUTH", "ana", PASSWORD.decode()) == b"+OK\r\n"
+    node.here.change(RemoveToken(b"ana", b"t"))
+    assert await said(by_token, "GET", "a") == NOAUTH
+    assert await said(by_password, "GET", "a") == b"$-1\r\n"
+    node.here.change(RemoveUser(b"ana"))
+    node.here.change(PutUser(b"ana", b"another digest", (b"r",)))
+    assert await said(by_password, "GET", "a") == NOAUTH, "another user of the same name"
+    assert await said(by_password, "MULTI") == NOAUTH
 
 
 async def test_while_a_snapshot_is_put_in_place_nobody_is_let_in(

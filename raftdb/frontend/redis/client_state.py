@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from raftdb.access.logins import Logins
+from raftdb.access.users import Proof
 from raftdb.frontend.redis.cursors import Cursors
 from raftdb.frontend.redis.watching import Watched
 
@@ -78,8 +79,8 @@ class ClientState:
     queued_bytes: int = 0
     queue_failed: bool = False
     watched: Watched = field(default_factory=Watched)
-    user: bytes | None = None
-    """On whose behalf it asks, None before it has said so."""
+    proof: Proof | None = None
+    """By what it has shown whose it is, None before it has."""
     is_ending: bool = False
     blocked: Blocked | None = None
     """Its request that the node holds."""
@@ -97,6 +98,11 @@ class ClientState:
     def host(self) -> str:
         """The address that it comes from, without the port."""
         return self.address.rpartition(":")[0]
+
+    @property
+    def user(self) -> bytes | None:
+        """On whose behalf it asks."""
+        return None if self.proof is None else self.proof.user
 
     @property
     def owner(self) -> bytes:
@@ -117,7 +123,7 @@ class ClientState:
     def reset(self) -> None:
         """Reset the state to that of a new connection."""
         self.leave_transaction()
-        self.version, self.name, self.is_readonly, self.user = 2, b"", False, None
+        self.version, self.name, self.is_readonly, self.proof = 2, b"", False, None
 
 
 def shown_address(address: object) -> str:

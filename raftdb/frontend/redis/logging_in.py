@@ -66,10 +66,12 @@ def check_user(server: "RedisServer", client: ClientState, row: Row) -> None:
     if "no_auth" in row.flags:
         return
     try:
-        rights = None if client.user is None else server.rights(client.user)
+        rights = None if client.proof is None else server.rights_by(client.proof)
     except Unavailable as error:
         raise CommandRefused(error_of(error)) from None
     if rights is None:
+        # What was shown may not be good any more.
+        client.proof = None
         raise CommandRefused(NOBODY)
     if "admin" in row.flags and not rights.is_admin:
         raise CommandRefused(NO_ADMINISTRATOR)
@@ -85,7 +87,7 @@ def begin_login(server: "RedisServer", connection: "RedisConnection", call: Logi
         value: object = Error(NOBODY)
         try:
             if logins is not None:
-                client.user = await logins.of_password(call.user, call.password, client.host)
+                client.proof = await logins.of_password(call.user, call.password, client.host)
                 value = call.finish()
         except RequestRefused:
             value = Error(WRONG_PASSWORD)
@@ -125,12 +127,12 @@ def log_in(client: ClientState, given: Arguments, finish: Callable[[], object]) 
             raise CommandRefused(WRONG_PASSWORD) from None
         except Unavailable as error:
             raise CommandRefused(error_of(error)) from None
-        if user not in (None, found):
+        if user not in (None, found.user):
             raise CommandRefused(WRONG_PASSWORD)
     else:
         # One that was right lately is known at once there, too.
         return LoginCall(user, secret, finish)
-    client.user = found
+    client.proof = found
     return finish()
 
 

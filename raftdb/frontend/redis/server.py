@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from raftdb.access.logins import Logins
-from raftdb.access.users import Users
+from raftdb.access.users import Proof, Users
 from raftdb.endpoint import Endpoint
-from raftdb.errors import LeaderHint, Unavailable
+from raftdb.errors import LeaderHint, RequestRefused, Unavailable
 from raftdb.frontend.accepting import Acceptor
 from raftdb.frontend.impaired_clients import Wrap, as_it_is
 from raftdb.frontend.redis.client_state import ClientState
@@ -301,9 +301,15 @@ class RedisServer:
             "timeout": "0",
         }
 
-    def rights(self, user: bytes) -> Rights | None:
-        """What a user may do, None if there is none of this name. Raises Unavailable."""
-        return None if self._users is None else self._users.rights(user)
+    def rights_by(self, proof: Proof) -> Rights | None:
+        """What a client may do that has shown this; None if it proves nothing any more. Raises Unavailable."""
+        if self._users is None:
+            return None
+        try:
+            self._users.check_proof(proof)
+        except RequestRefused:
+            return None
+        return self._users.rights(proof.user)
 
     def status(self) -> Mapping[str, Any]:
         """See `Facts`."""
