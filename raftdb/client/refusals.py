@@ -44,6 +44,10 @@ _FOREIGN_CODES = {
 _REFUSALS = {"unauthenticated": Unauthenticated, "forbidden": Forbidden}
 """The types of refusals that have one of their own."""
 LOCATION_CHARACTERS_SHOWN = 100
+CODE_CHARACTERS_MAX = 100
+"""Longer ones no node has."""
+MESSAGE_CHARACTERS_MAX = 2_000
+"""So much of a message and of a hint is kept: they go to terminals and logs, and nobody knows who wrote them."""
 _REFUSED_STATUSES = frozenset({400, 401, 403, 405, 413, 415, 431})
 
 
@@ -57,7 +61,7 @@ def error_of(response: Response) -> RaftdbError:
     body = _body_of(response)
     error = body.get("error")
     code = error.get("code") if isinstance(error, dict) else None
-    if isinstance(code, str):
+    if isinstance(code, str) and len(code) <= CODE_CHARACTERS_MAX:
         return error_of_body(code, body)
     what = f"the answer was HTTP status {response.status}, without the JSON of a raftdb node"
     foreign = "outcome_unknown" if response.status >= 500 else _FOREIGN_CODES.get(response.status)
@@ -73,7 +77,8 @@ def error_of_body(code: str, body: Json) -> RaftdbError:
     error = cast(Json, body["error"])
     message = error["message"] if isinstance(error.get("message"), str) else code
     hint = error.get("hint")
-    return _typed_error(code, str(message), hint if isinstance(hint, str) else None, body)
+    shown = str(message)[:MESSAGE_CHARACTERS_MAX]
+    return _typed_error(code, shown, hint[:MESSAGE_CHARACTERS_MAX] if isinstance(hint, str) else None, body)
 
 
 def _typed_error(code: str, message: str, hint: str | None, body: Json) -> RaftdbError:
