@@ -2,9 +2,14 @@
 
 import asyncio
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from cli.admin import certificates
 from raftdb.server.certificates import Certificates
@@ -85,3 +90,31 @@ async def tls_of(settings: Settings, cluster: str = CLUSTER) -> Certificates:
     found.belong_to(cluster)
     (await asyncio.to_thread(found.read))()
     return found
+
+
+def write_chain(folder: Path, length: int) -> tuple[Path, Path]:
+    """The files of a certificate and key of nobody's CA, behind which stand so many that each vouch for the one
+    before."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    found = []
+    for number in range(length):
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"c{number}")]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"c{number + 1}")]))
+            .public_key(key.public_key())
+            .serial_number(number + 1)
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=number > 0, path_length=None), critical=True)
+        )
+        found.append(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    chain, secret = folder / f"chain-{length}.crt", folder / f"chain-{length}.key"
+    chain.write_bytes(b"".join(found))
+    secret.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return chain, secret

@@ -1,9 +1,10 @@
 """A listener with TLS: who gets in, what others are told, and how handshakes are bounded; by both loops."""
 
 import asyncio
+import shutil
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from raftdb.frontend import tls
 from raftdb.frontend.accepting import Acceptor
 from raftdb.frontend.http_browser import Browsers
 from tests.addresses import at
-from tests.certificates import Authority, tls_of
+from tests.certificates import Authority, tls_of, write_chain
 from tests.frontend.support import running
 
 WAIT_S = 10.0
@@ -64,8 +65,10 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(authority: Authority, mode: str) -> AsyncIterator[Listener]:
-    door = (await tls_of(authority.settings("n1", tls=mode))).redis
+async def listening(
+    authority: Authority, mode: str, client_ca: Path | None = None
+) -> AsyncIterator[Listener]:
+    door = (await tls_of(authority.settings("n1", tls=mode, client_ca=client_ca))).redis
     acceptor = Acceptor(Echo, door, refusal=lambda: REFUSAL)
     _, port = await acceptor.start("127.0.0.1", 0)
     try:
@@ -191,6 +194,63 @@ def test_what_is_no_handshake_ends_the_connection(garbage: bytes, authority: Aut
             assert await listener.says(authority.context()) == b"hello"
 
     on_both_loops(run)
+
+
+@pytest.mark.parametrize("length", [2, 90, 130, 250, 2_000])
+def test_certificates_behind_which_many_others_stand_are_refused(
+    length: int, authority: Authority, tmp_path: Path
+) -> None:
+    """In one look, whose cost is bounded: no more of them are read than 100 KB, nor followed than a hundred."""
+    chain, app = write_chain(tmp_path, length), authority.client("app")
+
+    async def run() -> None:
+        async with listening(authority, "required", client_ca=authority.ca) as listener:
+            for context in (authority.context(chain), authority.context(chain)):
+                context.maximum_version = ssl.TLSVersion.TLSv1_3
+                with suppress(OSError):
+                    assert await listener.says(context) == b""
+                context.maximum_version = ssl.TLSVersion.TLSv1_2
+                with suppress(OSError):
+                    assert await listener.says(context) == b""
+            assert await listener.says(authority.context(app)) == b"hello"
+
+    on_both_loops(run)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_nobody_shakes_hands_again_on_a_connection(authority: Authority) -> None:
+    """Which would cost a node much more than who asks for it (TLS 1.2; there is no such thing in 1.3)."""
+
+    async def run() -> None:
+        async with listening(authority, "required") as listener:
+            command = [
+                "s_client",
+                "-connect",
+                f"127.0.0.1:{listener.port}",
+                "-tls1_2",
+                "-legacy_renegotiation",
+            ]
+            client = await asyncio.create_subprocess_exec(
+                "openssl", *command,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            assert client.stdin is not None
+            assert client.stdout is not None
+            async with asyncio.timeout(WAIT_S):
+                client.stdin.write(b"hello\n")
+                told = b""
+                while b"hello\n" not in told:
+                    told += await client.stdout.read(4096)
+                # A line with this letter alone asks for it.
+                client.stdin.write(b"R\n")
+                rest, _ = await client.communicate()
+            assert b"RENEGOTIATING" in rest
+            assert b"no renegotiation" in rest
+            assert client.returncode != 0
+            assert await listener.says(authority.context()) == b"hello"
+
+    with asyncio.Runner() as runner:
+        runner.run(run())
 
 
 async def test_clients_show_certificates_of_their_own_ca(authority: Authority, tmp_path: Path) -> None:
