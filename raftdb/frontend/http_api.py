@@ -126,7 +126,7 @@ class HttpApi:
             **HistoryApi(self._node, self._aside).routes(),
             **(self._pages.routes() if self._pages is not None else {}),
             **(self.lessons.routes() if self.lessons is not None else {}),
-            **MetricsApi(self._metrics).routes(),
+            **MetricsApi(self._node, self._metrics).routes(),
             **ChartsApi(self._charts, self._aside).routes(),
             **DescriptionApi().routes(),
         }

@@ -5,6 +5,8 @@ made of them on a thread. Scrapes take their turns, so that ten scrapers cost no
 """
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 
 from raftdb.node.aside import Aside
 from raftdb.server.exposition import Exposition
@@ -22,9 +24,12 @@ class NodeMetrics:
         self._aside = Aside()
         self._scraping = asyncio.Lock()
 
-    async def render(self, accept: str) -> tuple[bytes, str]:
-        """The metrics of now, in the format that an `Accept` header asks for, and its type."""
+    async def render(self, accept: str, sees: Callable[[bytes], bool]) -> tuple[bytes, str]:
+        """The metrics of now, in the format that an `Accept` header asks for, and its type. Queues that their reader
+        does not see are counted with the others, and not named."""
         async with self._scraping:
             levels = await self._levels.read()
+            listed = {name: level for name, level in levels.listed.items() if sees(name)}
+            levels = replace(levels, listed=listed)
             families = families_of(self._node, levels)
             return await self._aside.run(self._exposition.render, families, accept)

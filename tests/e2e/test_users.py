@@ -100,6 +100,17 @@ def test_lists_have_what_their_reader_may_read_through_every_door(cluster: Clust
                 client.keys("other*")
 
 
+def test_metrics_name_the_queues_that_their_reader_may_read(cluster: Cluster) -> None:
+    leader = cluster.wait_agreed()
+    fajar = make_user(leader, "fajar", "read queues open-")
+    for queue in ("open-jobs", "hidden-jobs"):
+        assert run(leader, "enqueue", queue, "v", by=ADMIN) == 200
+    wait_for(lambda: b'queue="hidden-jobs"' in told(leader, "GET", "/metrics").body, "both in a walk")
+    seen = told(leader, "GET", "/metrics", by=fajar).body
+    assert b'queue="open-jobs"' in seen
+    assert b"hidden" not in seen
+
+
 def test_the_audit_trail_tells_who_did_what_where(cluster: Cluster) -> None:
     leader = cluster.wait_agreed()
     eko = make_user(leader, "eko", "read keys eko/")
