@@ -10,6 +10,7 @@ from raftdb.access import logins as logins_module
 from raftdb.access.logins import Logins
 from raftdb.access.tokens import digest_secret
 from raftdb.frontend.redis.server import RedisServer
+from raftdb.frontend.redis.table import COMMANDS
 from raftdb.machine.machine import Machine
 from raftdb.machine.operations import UserOperation, asked_of
 from raftdb.machine.reply import Result
@@ -151,6 +152,54 @@ async def test_a_user_may_what_its_grants_say(server: RedisServer, node: UsersNo
     assert await said(client, "SET", "b", "v") == b"+OK\r\n", "without another login"
     node.here.change(RemoveUser(b"ana"))
     assert await said(client, "GET", "a") == NOAUTH
+
+
+LEFT_OUT = ("quit", "reset", "multi", "exec", "hello", "auth", "client")
+"""Commands that end the connection or the transaction, begin another, or tell of the connection itself."""
+HIDDEN, ELSEWHERE = "hidden", "besides"
+NAMES = [row.name for known in COMMANDS.values() for row in known.subcommands or (known,)]
+
+
+async def everything_asked(hidden: str) -> list[tuple[list[str], bytes]]:
+    """All that a user with few rights is told where this is a key, a queue and a lock that it may not read, by all
+    commands, with `HIDDEN` as one of their arguments."""
+    node = UsersNode()
+    server = RedisServer(node, users=node.users, logins=Logins(node.users))
+    for words in (
+        ["SET", hidden, "contents"],
+        ["ENQUEUE", hidden, "contents"],
+        ["LOCK", hidden, "OWNER", "o"],
+    ):
+        root = Client(server)
+        await said(root, "AUTH", ROOT_TOKEN)
+        assert not (await said(root, *words)).startswith(b"-")
+    node.here.change(PutRole(b"r", (b"write keys a", b"write queues a", b"write locks a")))
+    client = Client(server)
+    await said(client, "AUTH", TOKEN)
+    told = []
+    for name in NAMES:
+        words = name.split("|")
+        if words[0] in LEFT_OUT:
+            continue
+        for count in range(4):
+            numbers, own = ["1"] * count, ["a"] * count
+            for arguments in (
+                [HIDDEN, *numbers],
+                ["a", HIDDEN, *numbers],
+                [*own, HIDDEN],
+                [*own, HIDDEN, HIDDEN],
+            ):
+                command = [*words, *arguments]
+                told.append((command, await said(client, *command)))
+    return told
+
+
+async def test_no_command_tells_of_what_its_sender_may_not_read() -> None:
+    """Whether it is there, for one: where it is not there, every answer is the same."""
+    with_it, without = await everything_asked(HIDDEN), await everything_asked(ELSEWHERE)
+    assert len(with_it) > 1_000
+    assert [pair for pair in zip(with_it, without, strict=True) if pair[0] != pair[1]] == []
+    assert not [command for command, reply in with_it if b"contents" in reply]
 
 
 @pytest.mark.usefixtures("quick_passwords")
