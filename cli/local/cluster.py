@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cli.admin.network import FaultyNetwork
 from cli.console.failures import EXIT_FAILED, CommandError, reason
@@ -58,11 +58,13 @@ class LocalCluster:
         network_seed: int | None = None,
         settings: Mapping[str, str] | None = None,
         credentials: Credentials | None = None,
+        within: Callable[[str], list[str]] = lambda node_id: [],
     ) -> None:
         """`network`: the conditions of the links that the nodes start with, and the seed of what happens to messages
         under them. `settings` are others of all nodes, by name, over those of the environment.
-        `credentials` are those of a cluster that has users."""
+        `credentials` are those of a cluster that has users. `within`: the words before the command of a node."""
         self._folder = folder
+        self._within = within
         self._places = {node.id: node for node in nodes}
         self._logs_to_files = logs_to_files
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -347,7 +349,7 @@ class LocalCluster:
         arguments = ["--id", node_id, "--listen", place.http, "--redis", place.redis]
         arguments += ["--redis-cluster", place.redis_cluster, *began]
         arguments += ["--data", str(self._folder.data_path(node_id))]
-        command = [sys.executable, "-P", "-m", "raftdb", "serve", *arguments]
+        command = [*self._within(node_id), sys.executable, "-P", "-m", "raftdb", "serve", *arguments]
         log = None
         if self._logs_to_files:
             with self._folder.told():

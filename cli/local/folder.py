@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -77,12 +77,20 @@ class NodePlace:
         return tuple(getattr(self, kind) for kind in PORTS_FIRST)
 
 
+HostOf = Callable[[str], str]
+"""The address of a node that has one of its own."""
+
+
 class LocalFolder:
     """The folder of one local cluster. All methods raise `CommandError` with the exit code of a server."""
 
-    def __init__(self, path: Path, *, ports_first: Mapping[str, int] | None = None) -> None:
-        """`ports_first` are the first ports that nodes may get, by listener, as in `PORTS_FIRST`."""
+    def __init__(
+        self, path: Path, *, ports_first: Mapping[str, int] | None = None, host_of: HostOf | None = None
+    ) -> None:
+        """`ports_first` are the first ports that nodes may get, by listener, as in `PORTS_FIRST`. With `host_of` each
+        node has all these ports, at an address of its own."""
         self.path = path
+        self._host_of = host_of
         self._ports_first = ports_first or PORTS_FIRST
         self._lock: int | None = None
 
@@ -147,7 +155,9 @@ class LocalFolder:
     def create(self, count: int) -> tuple[NodePlace, ...]:
         """Choose addresses for a new cluster of `count` nodes, and write them down durably, before any node starts."""
         self._refuse_foreign()
-        nodes = _new_places([f"n{number + 1}" for number in range(count)], (), self._ports_first)
+        nodes = _new_places(
+            [f"n{number + 1}" for number in range(count)], (), self._ports_first, self._host_of
+        )
         peers = ",".join(f"{node.id}={node.http}" for node in nodes)
         nodes = tuple(replace(node, peers=peers) for node in nodes)
         self._write(nodes)
@@ -163,7 +173,7 @@ class LocalFolder:
                 f"a node that is started here cannot be called {node_id!r}",
                 hint=f"the next one is n{last + 1}",
             )
-        (place,) = _new_places([node_id], nodes, self._ports_first)
+        (place,) = _new_places([node_id], nodes, self._ports_first, self._host_of)
         self._write((*nodes, place))
         return place
 
@@ -312,9 +322,17 @@ def _is_log(path: Path) -> bool:
 
 
 def _new_places(
-    node_ids: Sequence[str], beside: Sequence[NodePlace], ports_first: Mapping[str, int]
+    node_ids: Sequence[str],
+    beside: Sequence[NodePlace],
+    ports_first: Mapping[str, int],
+    host_of: HostOf | None,
 ) -> tuple[NodePlace, ...]:
     """Nodes with these ids, on ports that are free and not those of others here, whether these run or not."""
+    if host_of is not None:
+        return tuple(
+            NodePlace(node_id, *(f"{host}:{ports_first[kind]}" for kind in PORTS_FIRST))
+            for node_id, host in zip(node_ids, map(host_of, node_ids), strict=True)
+        )
     chosen = [parse_endpoint(address).port for node in beside for address in node.addresses]
     count, given = len(node_ids), len(chosen)
     for first in (ports_first[kind] for kind in PORTS_FIRST):

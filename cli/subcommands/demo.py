@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,6 +19,7 @@ from cli.console.render import table
 from cli.console.stop_signals import Stopped, StopSignals
 from cli.local.cluster import LocalCluster
 from cli.local.folder import NODES_MAX, LocalFolder
+from cli.local.namespaces import Namespaces
 from cli.subcommands.options import COUNT, PATH, Command
 
 if TYPE_CHECKING:
@@ -33,12 +34,14 @@ NODES_ADDED_MAX = 5
 
 
 class _Wanted(NamedTuple):
-    """What is to be played, on how many nodes, the seed of chance, and the network, None as it is."""
+    """What is to be played, on how many nodes, the seed of chance, the network, None as it is, and whether each node
+    has an address of its own."""
 
     demo: "Demo"
     nodes: int
     seed: int
     network: str | None
+    has_namespaces: bool
 
 
 @click.command("demo", cls=Command)
@@ -55,6 +58,12 @@ class _Wanted(NamedTuple):
     metavar="WORDS",
     help="The network between the nodes, in words of tc netem, or none (default: that of the demonstration).",
 )
+@click.option(
+    "--namespaces",
+    "has_namespaces",
+    is_flag=True,
+    help="Give each node an address of its own, in a network namespace: as root, with ip of iproute2.",
+)
 @click.option("--record", type=PATH, metavar="FILE", help="Write a recording of it, for asciinema players.")
 @click.pass_obj
 def run(
@@ -64,6 +73,7 @@ def run(
     count: int | None,
     seed: int | None,
     network: str | None,
+    has_namespaces: bool,
     record: Path | None,
 ) -> int:
     """Play a classic demonstration on a real cluster, step by step, or list them.
@@ -91,7 +101,7 @@ def run(
     words = demo.network if network is None else network
     conditions = None if words is None else str(checked(words))
     chance = random.randrange(1 << 31) if seed is None else seed
-    return _play(_Wanted(demo, nodes, chance, conditions), is_stepwise, record)
+    return _play(_Wanted(demo, nodes, chance, conditions, has_namespaces), is_stepwise, record)
 
 
 def _play(wanted: _Wanted, is_stepwise: bool, record: Path | None) -> int:
@@ -126,35 +136,43 @@ def _on_stage(wanted: _Wanted, path: Path, screen: "Screen", pause: Callable[[],
     from cli.demo.player import Player
     from cli.demo.stage import PATIENCE_S, Stage
 
-    first = random.randrange(PORTS_FROM, PORTS_TO, PORTS_STEP)
-    ports = {"http": first, "redis": first, "redis_cluster": first}
-    folder = LocalFolder(path / "cluster", ports_first=ports)
-    folder.lock()
-    cluster = LocalCluster(
-        folder,
-        folder.create(wanted.nodes),
-        logs_to_files=True,
-        dashboard="read",
-        network=wanted.network,
-        network_seed=None if wanted.network is None else wanted.seed,
-    )
-    stage = Stage(cluster, seed=wanted.seed)
-    try:
+    with ExitStack() as stack:
+        if wanted.has_namespaces:
+            namespaces = stack.enter_context(Namespaces())
+            folder = LocalFolder(path / "cluster", host_of=namespaces.host_of)
+            more: dict[str, Any] = {"within": namespaces.within, "settings": {"insecure": "true"}}
+        else:
+            first = random.randrange(PORTS_FROM, PORTS_TO, PORTS_STEP)
+            ports = {"http": first, "redis": first, "redis_cluster": first}
+            folder, more = LocalFolder(path / "cluster", ports_first=ports), {}
+        folder.lock()
+        stack.callback(folder.unlock)
+        cluster = LocalCluster(
+            folder,
+            folder.create(wanted.nodes),
+            logs_to_files=True,
+            dashboard="read",
+            network=wanted.network,
+            network_seed=None if wanted.network is None else wanted.seed,
+            **more,
+        )
+        stage = Stage(cluster, seed=wanted.seed)
+        stack.callback(stage.close)
+        stack.callback(_stop, cluster)
         screen.paragraph(f"{wanted.demo.name}: {wanted.demo.about}")
         between = "the network as it is" if wanted.network is None else f"the network {wanted.network!r}"
-        screen.paragraph(
-            f"{wanted.nodes} nodes on this machine, {between}, seed {wanted.seed}; they start ..."
-        )
+        where = "in a namespace each" if wanted.has_namespaces else "on this machine"
+        screen.paragraph(f"{wanted.nodes} nodes {where}, {between}, seed {wanted.seed}; they start ...")
         cluster.start(leader_timeout_s=PATIENCE_S)
         screen.line((f"watch it in a browser: {cluster.dashboard_url}", ""))
         node = cluster.places[0]
         screen.line((f"{node.id}> is the shell at {node.id}: raftdb shell --connect {node.http}", ""))
         return EXIT_OK if Player(stage, screen, pause=pause).play(wanted.demo) else EXIT_FAILED
-    finally:
-        with suppress(Stopped, KeyboardInterrupt):
-            cluster.stop(at_once=True)
-        stage.close()
-        folder.unlock()
+
+
+def _stop(cluster: LocalCluster) -> None:
+    with suppress(Stopped, KeyboardInterrupt):
+        cluster.stop(at_once=True)
 
 
 def _enter() -> None:

@@ -25,6 +25,8 @@ and who won. At the end is a verdict, and the exit code is 1 if a step was not a
 
 * `raftdb demo` lists them. `--step` waits for Enter before each step, `--nodes N` takes another number of nodes.
 * `--network "delay 300ms loss 10%"` plays over another network ([network.md](network.md)), `--network none` over none.
+* `sudo raftdb demo NAME --namespaces` gives each node an address of its own, in a network namespace on a bridge, where
+  `ping`, `tcpdump` and `tc` work as between computers; `ip netns list` has their names.
 * `--record FILE` writes a recording that `asciinema play FILE` shows.
 * The address in the first lines is that of the pages, where the same can be watched in a browser.
 

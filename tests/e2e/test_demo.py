@@ -2,11 +2,16 @@
 
 import json
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from cli.console.failures import CommandError
 from cli.demo.plays import DEMOS
+from cli.local.namespaces import Namespaces
 from cli.main import run
 
 Capture = pytest.CaptureFixture[str]
@@ -81,6 +86,50 @@ def test_a_demonstration_comes_to_its_end(name: str, tmp_path: Path, capsys: Cap
     assert "".join(text for _, kind, text in events if kind == "o").count("expected: ") == steps
     times = [at for at, _, _ in events]
     assert times == sorted(times)
+
+
+def reason_against_namespaces() -> str | None:
+    """Why no namespaces can be made here, None if they can."""
+    try:
+        with Namespaces() as namespaces:
+            namespaces.host_of("n1")
+    except CommandError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.skipif(reason_against_namespaces() is not None, reason="network namespaces cannot be made here")
+def test_each_node_has_an_address_of_its_own(capsys: Capture) -> None:
+    """Also one that is added; and all is gone in the end, with what one that was killed has left."""
+    left = subprocess.Popen(
+        [sys.executable, "-c", LEAVE_NAMESPACES], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    assert left.stdout is not None
+    assert left.stdout.readline() == "made\n"
+    left.kill()
+    left.communicate()
+    assert f"raftdb-{left.pid}-n1" in netns_names()
+    assert run(["demo", "kv", "--network", "none", "--namespaces"]) == 0, capsys.readouterr()
+    said = capsys.readouterr().out
+    assert re.search(r"http://10\.\d+\.\d+\.1:8001/", said)
+    assert not [name for name in netns_names() if str(os.getpid()) in name or str(left.pid) in name]
+    interfaces = os.listdir("/sys/class/net")
+    assert not [name for name in interfaces if name.startswith((f"rdb{os.getpid()}", f"rdb{left.pid}"))]
+
+
+LEAVE_NAMESPACES = """
+from cli.local.namespaces import Namespaces
+import time
+with Namespaces() as namespaces:
+    namespaces.host_of("n1")
+    print("made", flush=True)
+    time.sleep(600)
+"""
+
+
+def netns_names() -> list[str]:
+    done = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
+    return [line.partition(" ")[0] for line in done.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("name", DEMOS)
