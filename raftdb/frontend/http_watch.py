@@ -5,7 +5,7 @@ goes on at another node, is in `raftdb.node.watches`; how all watchers are told 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, cast
@@ -15,7 +15,7 @@ from aiohttp import web
 from raftdb.budgets import REPLY_BYTES_ON_LOOP_MAX
 from raftdb.errors import Compacted, RequestRefused, Unavailable
 from raftdb.frontend.http_connection import Connection
-from raftdb.frontend.http_login import USER
+from raftdb.frontend.http_login import STILL_PROVED, USER
 from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import flag_of, key_of_query, parameters, revision_of
 from raftdb.frontend.http_reply import Reply
@@ -93,7 +93,8 @@ class WatchApi:
                 is_whole = False
         watcher = Watcher(asked.prefix, history.applied if after is None or not is_whole else after)
         if asked.wait_s is not None:
-            return await self._page(request, watcher, asked.wait_s, with_before=asked.with_before)
+            checks = [request.get(STILL_PROVED, lambda: None), check]
+            return await self._page(request, watcher, asked.wait_s, checks, with_before=asked.with_before)
         self._streams.admit()
         stream = EventStream(request, lambda: COMMENT)
         stream.checks.append(check)
@@ -173,7 +174,13 @@ class WatchApi:
                 return
 
     async def _page(
-        self, request: web.BaseRequest, watcher: Watcher, wait_s: float, *, with_before: bool
+        self,
+        request: web.BaseRequest,
+        watcher: Watcher,
+        wait_s: float,
+        checks: Sequence[Callable[[], None]],
+        *,
+        with_before: bool,
     ) -> Reply:
         """The changes that are there, or that come within the wait, as many as fit into a page."""
         loop = asyncio.get_running_loop()
@@ -190,6 +197,9 @@ class WatchApi:
                     self.hub.rest(waiting)
         finally:
             self.hub.leave(waiting)
+        # Meanwhile the user may have lost the right, or be gone.
+        for check in checks:
+            check()
         changes = [change for part in parts for change in shown(part, with_before=with_before)]
         fields = {"changes": changes, "revision": watcher.position, "id": self.hub.place_of(watcher.position)}
         hold_answer(request, bytes_of(parts), was_written=False)

@@ -18,6 +18,7 @@ from raftdb.frontend.http_stream import STREAMS_PER_TURN, EventStream, event_blo
 from raftdb.frontend.json_values import encode_json
 from raftdb.frontend.node_api import Node
 from raftdb.machine.keyspace import KIND_STRING, NEVER_EXPIRES
+from raftdb.machine.session_records import shown_session
 from raftdb.node.aside import Aside
 from raftdb.node.history import Kind, key_of_change, value_of
 from raftdb.node.watches import Delivery, Part, Watcher, Watches
@@ -227,7 +228,7 @@ def shown(part: Part, *, with_before: bool) -> list[dict[str, object]]:
             previous = value_of(before)
             fields["prev"] = None if previous is None else {**_value(before), "revision": previous.revision}
         if entry.session is not None:
-            fields["session"] = entry.session.hex()
+            fields["session"] = shown_session(entry.session)
         fields["clock_ms"] = entry.clock_ms
         changes.append(fields)
     return changes

@@ -5,6 +5,7 @@ one (`LEASED_SESSIONS`), the others of clients, and those of nodes, in theirs. A
 such time, unless it has a time to live: its client has said itself for how long it counts if nothing is heard of it.
 """
 
+import hashlib
 from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
@@ -34,6 +35,16 @@ SESSION_NAME_BYTES = 16
 BINDING_BYTES = SESSION_NAME_BYTES + 8
 """Length of a binding: the name of a session and the index of its registration, which tells it from a later session of
 that name."""
+
+SHOWN_BYTES = 8
+"""Length of the digest that is shown of a session's name."""
+
+
+def shown_session(name: bytes) -> str:
+    """Return what is shown of a session to others, as 16 hexadecimal digits. Who knows its name may use and end it, so
+    the name itself is told to nobody; this tells sessions apart, and who knows the name can tell its own."""
+    return hashlib.blake2b(name, digest_size=SHOWN_BYTES).hexdigest()
+
 
 IDLE_SESSIONS = DeadlineIndex(IDLE_PREFIX, IDLE_SWEPT_KEY)
 """The sessions of clients, by when they end if they are not used before."""

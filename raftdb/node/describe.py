@@ -18,6 +18,7 @@ from raftdb.machine.operations import (
     WaitingOperation,
 )
 from raftdb.machine.service import Command
+from raftdb.machine.session_records import shown_session
 from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.machine.users.service import PutRole, PutToken, PutUser, RemoveRole, RemoveToken, RemoveUser
 from raftdb.wire.configuration import decode_configuration
@@ -97,7 +98,7 @@ def _describe_guarded(operation: GuardedOperation) -> Described:
 
 def _describe_in_session(operation: SessionOperation) -> Described:
     session = {
-        "id": operation.session.hex(),
+        "id": shown_session(operation.session),
         "seq": operation.sequence,
         "acknowledged": operation.acknowledged,
     }
@@ -106,7 +107,7 @@ def _describe_in_session(operation: SessionOperation) -> Described:
 
 def _describe_of_session(name: str) -> Callable[[RegisterSession | KeepSession | CloseSession], Described]:
     def described(operation: RegisterSession | KeepSession | CloseSession) -> Described:
-        session: dict[str, object] = {"id": operation.session.hex()}
+        session: dict[str, object] = {"id": shown_session(operation.session)}
         if not isinstance(operation, CloseSession) and operation.ttl_ms:
             session["ttl_ms"] = operation.ttl_ms
         return {"command": name, "args": [], "session": session}

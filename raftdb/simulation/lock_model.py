@@ -17,6 +17,7 @@ from raftdb.machine.locks.holding import Fence, LeaveLine, Lock, Renew, Unlock, 
 from raftdb.machine.locks.looking import LockInfo
 from raftdb.machine.locks.records import LockMode
 from raftdb.machine.service import Command
+from raftdb.machine.session_records import shown_session
 from raftdb.machine.strings import FencedSet
 from raftdb.simulation.modelled import Failed, Failure
 
@@ -237,7 +238,7 @@ class LockModel:
         lock = self.lock_of(command.name)
         if is_bad or limited != (command.limit > 0) or not (command.owner or asking.session):
             raise Failed
-        owner = command.owner or required_session(asking.session)[0].hex().encode()
+        owner = command.owner or shown_session(required_session(asking.session)[0]).encode()
         if lock.limit != command.limit and (lock.holders or lock.line):
             self._settle(lock)
             self._hand_on(lock)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+from raftdb.machine.session_records import shown_session
 from tests.e2e.cluster import Cluster, Node, free_ports, run_cli
 from tests.e2e.credentials import ADMIN, ADMIN_PASSWORD, WITH_ADMIN, basic, bearer
 from tests.e2e.raw_http import NotSent, Response
@@ -109,6 +110,30 @@ def test_metrics_name_the_queues_that_their_reader_may_read(cluster: Cluster) ->
     seen = told(leader, "GET", "/metrics", by=fajar).body
     assert b'queue="open-jobs"' in seen
     assert b"hidden" not in seen
+
+
+def test_nobody_is_told_what_gives_power_over_a_session(cluster: Cluster) -> None:
+    """Not by changes, their history, the log, or a lock that has no other owner."""
+    leader = cluster.wait_agreed()
+    gita = make_user(leader, "gita", "read keys ", "read locks ", "read queues ")
+    name = "5e" * 16
+    assert told(leader, "POST", "/v1/sessions", {"id": name}).status == 200
+    for seq, (command, *words) in enumerate((["set", "held/k", "v", "SESSION"], ["lock", "held-lock"]), 1):
+        body = {"command": command, "args": words, "session": {"id": name, "seq": seq}}
+        assert told(leader, "POST", "/v1/execute", body).status == 200
+    for path in (
+        "/v1/watch?prefix=held&after=0&wait=0",
+        "/v1/history?prefix=held&revision=1",
+        "/v1/locks/held-lock",
+        "/v1/request_log?limit=1000",
+    ):
+        seen = told(leader, "GET", path, by=gita)
+        assert seen.status == 200, seen
+        assert name.encode() not in seen.body
+    assert (
+        shown_session(bytes.fromhex(name)).encode()
+        in told(leader, "GET", "/v1/locks/held-lock", by=gita).body
+    )
 
 
 def test_the_audit_trail_tells_who_did_what_where(cluster: Cluster) -> None:

@@ -223,6 +223,15 @@ async def test_a_watcher_needs_the_prefix_and_is_left_when_its_user_is_gone(guar
     await all_are_left(guarded)
 
 
+async def test_who_waits_for_changes_gets_none_once_the_right_is_gone(guarded: Harness) -> None:
+    client = await guarded.connect()
+    await client.send(get("/v1/watch?prefix=a&wait=1", headers=bearer("ana-token")))
+    await wait_until(lambda: guarded.api.watching.hub.count == 1)
+    node_of(guarded).here.change(RemoveUser(b"ana"))
+    response = await client.receive()
+    assert (response.status, response.code) == (401, "unauthenticated")
+
+
 async def all_are_left(guarded: Harness) -> None:
     """Wait until the next look at the streams has ended all of them."""
     streams = guarded.api.streams

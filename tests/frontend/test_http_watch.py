@@ -10,6 +10,7 @@ from raftdb.errors import LeaderHint, Unavailable
 from raftdb.frontend import http_watch
 from raftdb.machine.batches import MultiSet
 from raftdb.machine.operations import Mode, SessionOperation, TransactionOperation
+from raftdb.machine.session_records import shown_session
 from raftdb.machine.sessions import RegisterSession
 from raftdb.machine.strings import Delete, Set
 from tests.addresses import at
@@ -98,7 +99,7 @@ async def test_the_values_before_and_the_session_are_shown() -> None:
         node.log.apply(RegisterSession(SESSION), SessionOperation(SESSION, 1, 1, Set(b"a", b"1", 500)))
         node.log.apply(Set(b"a", b"2"))
         first, second = (await reader.next()).data, (await reader.next()).data
-        assert (first["prev"], first["expires_at"], first["session"]) == (None, 1_500, SESSION.hex())
+        assert (first["prev"], first["expires_at"], first["session"]) == (None, 1_500, shown_session(SESSION))
         assert second["prev"] == {"value": "1", "revision": 2, "expires_at": 1_500}
         assert "session" not in second
 

@@ -25,7 +25,7 @@ from raftdb.machine.operations import (
     WaitingOperation,
 )
 from raftdb.machine.reply import Repetition, Result
-from raftdb.machine.session_records import SessionOwner
+from raftdb.machine.session_records import SessionOwner, shown_session
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import FencedSet, Get, Set
 from tests.machine.database import check_books
@@ -348,7 +348,7 @@ class TestInASession:
 
     def test_the_session_is_the_owner(self, office: Office) -> None:
         assert isinstance(office.ask(Lock(NAME), SESSION), Result)
-        assert office.holders() == [SESSION.hex()]
+        assert office.holders() == [shown_session(SESSION)]
         assert office.tries("ana") == 0
 
     def test_a_repetition_has_the_same_token(self, office: Office) -> None:
@@ -363,12 +363,12 @@ class TestInASession:
         office.tries("ana")
         operation = SessionOperation(SESSION, 1, 1, Lock(NAME))
         assert office.database.applied(WaitingOperation(operation)).reply == Result(None, None)
-        assert office.line() == [SESSION.hex()]
+        assert office.line() == [shown_session(SESSION)]
         office.unlocks("ana")
         reply = office.database.applied(WaitingOperation(operation)).reply
         assert isinstance(reply, Result)
         assert isinstance(reply.value, list)
-        assert reply.value[0] == office.token(SESSION.hex())
+        assert reply.value[0] == office.token(shown_session(SESSION))
 
     def test_closing_it_gives_all_back_at_once(self, office: Office) -> None:
         office.ask(Lock(NAME), SESSION)
@@ -408,8 +408,8 @@ class TestInASession:
         office.database.run(RegisterSession(OTHER))
         office.ask(Lock(NAME, ttl_ms=86_400_000), SESSION)
         office.passes(3 * SESSION_IDLE_MS)
-        assert office.holders() == [SESSION.hex()]
-        reply = office.ask(Unlock(NAME, office.token(SESSION.hex())), SESSION)
+        assert office.holders() == [shown_session(SESSION)]
+        reply = office.ask(Unlock(NAME, office.token(shown_session(SESSION))), SESSION)
         assert reply == Result(True, None)
         office.passes(3 * SESSION_IDLE_MS)
         assert isinstance(office.ask(Get(b"k"), SESSION), ReplyError)
@@ -423,9 +423,9 @@ class TestInASession:
         refused = office.database.run(RegisterSession(b"u" * 16))
         assert isinstance(refused, ReplyError)
         assert refused.code == "busy"
-        office.ask(UnlockOwned(NAME, SESSION.hex().encode()))
+        office.ask(UnlockOwned(NAME, shown_session(SESSION).encode()))
         assert isinstance(office.database.run(RegisterSession(b"u" * 16)), Result)
-        assert office.holders(b"other") == [OTHER.hex()]
+        assert office.holders(b"other") == [shown_session(OTHER)]
 
     def test_the_session_of_a_node_owns_nothing(self, office: Office) -> None:
         office.database.run(RegisterSession(OTHER, SessionOwner.NODE))

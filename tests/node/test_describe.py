@@ -20,6 +20,7 @@ from raftdb.machine.operations import (
     TransactionOperation,
     WaitingOperation,
 )
+from raftdb.machine.session_records import shown_session
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import Get, Set
 from raftdb.node.describe import describe_entries
@@ -28,7 +29,7 @@ from tests.addresses import at
 from tests.wire.strategies import operations
 
 NAME = bytes(range(16))
-SESSION = {"id": "000102030405060708090a0b0c0d0e0f", "seq": 7, "acknowledged": 5}
+SESSION = {"id": shown_session(bytes(range(16))), "seq": 7, "acknowledged": 5}
 SEVERAL = TransactionOperation((Set(b"a", b"1"), Get(b"b")), ((b"k", 12), (b"x", 0)), Mode.ATOMIC)
 
 

@@ -41,7 +41,7 @@ from raftdb.machine.locks.records import (
 )
 from raftdb.machine.reply import Result, shown_key
 from raftdb.machine.service import Command
-from raftdb.machine.session_records import binding_of, bound_count
+from raftdb.machine.session_records import binding_of, bound_count, shown_session
 
 AS_BEFORE = 0
 """The time to live of `Renew` that says: as long as it was taken for."""
@@ -145,7 +145,7 @@ def owner_of(command: Lock, session: bytes | None) -> bytes:
         return command.owner
     if session is None:
         raise ReplyError("a lock needs an owner", hint="say OWNER and a name, or ask in a session")
-    return session.hex().encode()
+    return shown_session(session).encode()
 
 
 def _check(command: Lock) -> None:
