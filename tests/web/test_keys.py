@@ -1,7 +1,9 @@
 """The pages of nodes, keys, queues and locks in a real browser: what they show and do, and data that breaks pages."""
 
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import quote
 
@@ -150,6 +152,37 @@ async def test_a_lock_is_released_by_who_types_its_name(tab: Tab, node: Node) ->
     await tab.press("Enter")
     await tab.wait(f"!{DETAIL}.includes('ana')")
     assert execute(node, "lockinfo", "deploy")["result"] is None
+
+
+async def test_who_waits_for_whom_is_drawn(tab: Tab, node: Node) -> None:
+    """Chains over several locks, with names that would be markup."""
+    for owner, lock in (("ana", "door"), ("budi", "gate"), (EVIL, "wall")):
+        execute(node, "lock", lock, "OWNER", owner, "TTL", "600")
+    host, _, port = node.address.rpartition(":")
+    with ExitStack() as stack:
+        for owner, lock in (("budi", "door"), ("citra", "gate"), ("dewi", "gate"), ("ana", "wall")):
+            body = json.dumps({"owner": owner, "wait_ms": 50_000, "ttl_ms": 600_000}).encode()
+            head = f"POST /v1/locks/{lock} HTTP/1.1\r\nHost: {node.address}\r\nContent-Length: {len(body)}\r\n\r\n"
+            waiter = stack.enter_context(socket.create_connection((host, int(port))))
+            waiter.sendall(head.encode() + body)
+        await opened(tab, node, "/work")
+        drawn = "document.querySelector('.waits')"
+        await tab.wait(f"{drawn}?.querySelectorAll('line').length === 4")
+        said = await tab.run(f"{drawn}.getAttribute('aria-label')")
+        assert "budi waits for door, which ana holds" in said
+        assert "citra waits for gate, which budi holds" in said
+        places = await tab.run(
+            f"Object.fromEntries([...{drawn}.querySelectorAll('rect')]"
+            ".map(one => [one.previousSibling.textContent, +one.getAttribute('x')]))"
+        )
+        assert places["dewi"] == places["citra"] < places["budi"] < places["ana"] < max(places.values())
+        for width, dark in ((1280, True), (360, False)):
+            await tab.size(width, 900, dark=dark)
+            assert await tab.run("document.documentElement.scrollWidth <= innerWidth")
+    await tab.wait(f"{drawn} === null || {drawn}.closest('section').hidden")
+    for lock in ("door", "gate", "wall"):
+        for holder in execute(node, "lockinfo", lock)["result"][7]:
+            execute(node, "unlock", lock, str(holder[2]))
 
 
 async def test_a_node_tells_all_that_it_knows_of_itself(tab: Tab, node: Node) -> None:

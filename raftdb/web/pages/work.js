@@ -4,11 +4,13 @@
 import { confirm } from "../confirm.js";
 import { fill, h, say, shown } from "../dom.js";
 import { percent, textOf } from "../data/values.js";
+import { drawWaits, sentences, waitsOf } from "../waits.js";
 import { bytes, count, duration, number } from "../words.js";
 
 const REFRESH_MS = 2000;
 const QUEUES_MAX = 60;
 const MESSAGES_MAX = 50;
+const WAITED_FOR_MAX = 20;
 const STATES = ["in_flight", "visible", "delayed", "dead"];
 
 export function open(view) {
@@ -23,6 +25,7 @@ class Work {
     this.chosen = null;
     this.queues = h("div", { class: "scrolls" });
     this.locks = h("div", { class: "scrolls" });
+    this.waits = h("section", { class: "card", hidden: true });
     this.detail = h("section", { class: "card detail", hidden: true });
     this.problem = h("p", { role: "alert" });
     fill(
@@ -32,6 +35,7 @@ class Work {
       h("section", { class: "card" }, h("h2", {}, "Queues"), this.queues),
       this.detail,
       h("section", { class: "card" }, h("h2", {}, "Locks"), this.locks),
+      this.waits,
     );
   }
 
@@ -48,6 +52,7 @@ class Work {
       this.#showQueues(infos, next !== undefined || queues.length === QUEUES_MAX);
       const { locks } = await this.#ask("GET", "/v1/locks?limit=100");
       this.#showLocks(locks);
+      await this.#showWaits(locks);
       if (this.chosen !== null) await this.#showChosen();
       this.#say("");
     } catch (error) {
@@ -94,6 +99,26 @@ class Work {
       this.locks,
       h("table", {}, h("thead", {}, h("tr", {}, ["Lock", "Mode", "Held by", "Waiting"].map((word) => h("th", { scope: "col" }, word)))),
         h("tbody", {}, locks.map((one) => h("tr", {}, h("th", { scope: "row" }, h("button", { type: "button", class: "quiet mono", onclick: () => this.#choose("lock", one.name) }, shown(textOf(one.name), 60))), h("td", {}, one.mode), h("td", {}, number(one.held)), h("td", {}, number(one.waiting)))))),
+    );
+  }
+
+  // The picture stays as it is while nothing has changed, so that its titles can be read.
+  async #showWaits(locks) {
+    const waitedFor = locks.filter((one) => one.waiting > 0);
+    const infos = await Promise.all(waitedFor.slice(0, WAITED_FOR_MAX).map(async ({ name }) => ({ name, ...(await this.#lockInfo(name)) })));
+    const waits = waitsOf(infos);
+    const told = sentences(waits).join("; ");
+    if (told === this.told) return;
+    this.told = told;
+    this.waits.hidden = waits.edges.length === 0;
+    if (this.waits.hidden) return fill(this.waits);
+    const isCut = waits.isCut || waitedFor.length > WAITED_FOR_MAX;
+    fill(
+      this.waits,
+      h("h2", {}, "Who waits for whom"),
+      h("p", { class: "soft" }, "An arrow goes from who waits to who holds the lock that it names. At the right stand those whom all others wait for."),
+      h("div", { class: "scrolls" }, drawWaits(waits)),
+      isCut ? h("p", { class: "soft small" }, "There are more: these are the first by the names of the locks.") : null,
     );
   }
 
