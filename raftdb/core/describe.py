@@ -12,8 +12,10 @@ def describe_trace(trace: Trace) -> str:
 
 
 def describe_value(value: object) -> str:
-    """A detail's value on one line; tuples are joined by commas."""
+    """A detail's value on one line, without anything that a terminal would obey; tuples are joined by commas."""
     if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "none"
+        return ",".join(map(describe_value, value)) or "none"
     text = str(value)
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
     return f'"{text}"' if " " in text else text

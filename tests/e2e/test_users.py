@@ -136,6 +136,22 @@ def test_nobody_is_told_what_gives_power_over_a_session(cluster: Cluster) -> Non
     )
 
 
+def test_who_waits_for_a_lock_in_vain_is_told_so_and_leaves_the_line(cluster: Cluster) -> None:
+    leader = cluster.wait_agreed()
+    hana = make_user(leader, "hana", "write locks hana-")
+    secret = hana["Authorization"].removeprefix("Bearer ")
+    path = "/v1/locks/hana-gate"
+    assert told(leader, "POST", path, {"owner": "first"}, by=hana).json["acquired"] is True
+    answer = told(leader, "POST", path, {"owner": "second", "wait_ms": 50}, by=hana)
+    assert (answer.status, answer.json["acquired"]) == (200, False)
+    for node in cluster:
+        wait_for(partial(is_user, node, hana), "the user everywhere")
+        host, _, port = node.environment["RAFTDB_REDIS"].rpartition(":")
+        with redis.Redis(host, int(port), password=secret) as client:
+            assert client.execute_command("LOCK", "hana-gate", "OWNER", "third", "WAIT", "0.05") is None
+    assert told(leader, "GET", path, by=hana).json["line"] == []
+
+
 def test_the_audit_trail_tells_who_did_what_where(cluster: Cluster) -> None:
     leader = cluster.wait_agreed()
     eko = make_user(leader, "eko", "read keys eko/")

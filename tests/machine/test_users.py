@@ -11,8 +11,9 @@ from raftdb.machine.batches import MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.drawing import DrawKey
 from raftdb.machine.keys import Clear, Copy, Rename
-from raftdb.machine.locks.holding import Fence, Lock
+from raftdb.machine.locks.holding import Fence, LeaveLine, Lock
 from raftdb.machine.locks.looking import Locks
+from raftdb.machine.locks.records import load_lock
 from raftdb.machine.operations import (
     Comparison,
     Expire,
@@ -30,7 +31,7 @@ from raftdb.machine.queues.managing import QueueSet
 from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.scanning import DatabaseSize, DeletePrefix, Keys, ReadPage, Scan
-from raftdb.machine.services import COMMANDS, QUERIES
+from raftdb.machine.services import COMMANDS, QUERIES, TABLE
 from raftdb.machine.session_records import SessionOwner
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import FencedSet, Get, Set
@@ -124,6 +125,11 @@ def test_where_there_are_users_nobody_else_is_served(guarded: Guarded, operation
 
 def test_nodes_go_on_without_being_users(guarded: Guarded) -> None:
     assert guarded.value(Expire()) == 0
+    for owner in (b"ana", b"budi"):
+        guarded.run(guarded.by(ROOT, WaitingOperation(Lock(b"l", owner=owner))))
+    assert guarded.value(LeaveLine(b"l", b"budi")) is None
+    assert load_lock(guarded.layer, b"l").waiting == 0  # type: ignore[union-attr]
+    assert "leave" not in {spec.name for spec in TABLE}, "no client can ask for it"
     assert guarded.run(RegisterSession(SESSION, SessionOwner.NODE)) == Result("OK", None)
 
 

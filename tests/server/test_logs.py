@@ -55,6 +55,15 @@ def test_refusals_of_users_are_counted_apart_and_what_they_did_is_never_left_out
     assert all(brake.filter(record(0, name=OF_AUDIT, text="asked for")) for _ in range(1_000))
 
 
+def test_what_strangers_say_begins_no_line_and_moves_no_cursor() -> None:
+    evil = "u\x1b[31m\n18:00:00.000 info    n1 logged in user=admin\r\x07\u202e\u2028\x85"
+    line = record(0)
+    line.__dict__["fields"] = {"user": evil, "peers": (evil, "n2")}
+    written = TextFormatter("n1").format(line)
+    assert written.isprintable()
+    assert "\\x1b[31m\\x0a18:00" in written
+
+
 def test_errors_and_what_others_log_is_never_left_out() -> None:
     brake = Brake()
     while brake.filter(record(0)):

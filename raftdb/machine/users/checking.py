@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar, cast
 
 from raftdb.errors import ReplyError
 from raftdb.machine.layer import KeyValueView
+from raftdb.machine.locks.holding import LeaveLine
 from raftdb.machine.operations import Expire, UserOperation
 from raftdb.machine.service import Query, ServiceOperation
 from raftdb.machine.session_records import SessionOwner
@@ -61,10 +62,11 @@ def authorized(view: KeyValueView, operation: Asked | UserOperation) -> Asked:
 
 
 def _is_of_the_cluster(operation: object) -> bool:
-    """Whether nodes themselves ask for it."""
+    """Whether nodes themselves ask for it, and no client can: a leader ends what is due, and gives up the places in
+    lines of those that wait no more."""
     if isinstance(operation, RegisterSession):
         return operation.owner is SessionOwner.NODE
-    return isinstance(operation, Expire)
+    return isinstance(operation, Expire | LeaveLine)
 
 
 def judge(rights: Rights | None, user: bytes, operation: object) -> None:
