@@ -37,9 +37,20 @@ class RequestLimits:
     arguments_max: int = 1024 * 1024
     argument_bytes_max: int = COMMAND_BYTES_CEILING
     request_bytes_max: int = COMMAND_BYTES_CEILING + 3 * KEYS_PER_COMMAND_MAX * ARGUMENT_BYTES
+    line_bytes_max: int = LINE_BYTES_MAX
+    refused: str = "invalid"
+    """What too great a number is called."""
 
 
 DEFAULT_LIMITS = RequestLimits()
+STRANGERS_LIMITS = RequestLimits(
+    arguments_max=10,
+    argument_bytes_max=4096,
+    request_bytes_max=8192,
+    line_bytes_max=4096,
+    refused="unauthenticated",
+)
+"""Those of clients that have not proved to be users, where they have to: what AUTH and HELLO need, for thousands."""
 
 _COUNTS = {b"*%d" % count: count for count in range(1, 64)}
 _BULK_HEADS = [b"$%d" % length for length in range(2048)]
@@ -56,17 +67,18 @@ class RequestReader:
     __slots__ = (
         "_arguments",
         "_bulk_bytes",
-        "_limits",
         "_missing",
         "_needed_bytes",
         "_pieces",
         "_pieces_bytes",
         "_request_bytes",
         "error",
+        "limits",
     )
 
     def __init__(self, limits: RequestLimits = DEFAULT_LIMITS) -> None:
-        self._limits = limits
+        self.limits = limits
+        """What is read from now on may be so large."""
         self._pieces: list[bytes] = []
         self._pieces_bytes = 0
         self._needed_bytes = 0
@@ -136,8 +148,8 @@ class RequestReader:
         if end == _INCOMPLETE:
             return _INCOMPLETE
         count = _number(data[position + 1 : end])
-        if count is None or count > self._limits.arguments_max:
-            return self._refuse("invalid multibulk length")
+        if count is None or count > self.limits.arguments_max:
+            return self._refuse(f"{self.limits.refused} multibulk length")
         self._missing = max(0, count)
         return end + 2
 
@@ -149,9 +161,9 @@ class RequestReader:
             if data[position] != _BULK:
                 return self._refuse(f"expected '$', got '{chr(data[position])}'")
             length = _number(data[position + 1 : end])
-            if length is None or not 0 <= length <= self._limits.argument_bytes_max:
-                return self._refuse("invalid bulk length")
-            if self._request_bytes + length + ARGUMENT_BYTES > self._limits.request_bytes_max:
+            if length is None or not 0 <= length <= self.limits.argument_bytes_max:
+                return self._refuse(f"{self.limits.refused} bulk length")
+            if self._request_bytes + length + ARGUMENT_BYTES > self.limits.request_bytes_max:
                 return self._refuse("too big request")
             self._bulk_bytes = length
             return end + 2
@@ -170,13 +182,13 @@ class RequestReader:
     def _find_line(self, data: bytes, position: int, too_long: str) -> int:
         """Where the line ends that begins at `position`, if also the byte after its carriage return is there."""
         end = data.find(b"\r", position)
-        if (len(data) if end < 0 else end) - position > LINE_BYTES_MAX:
+        if (len(data) if end < 0 else end) - position > self.limits.line_bytes_max:
             return self._refuse(too_long)
         return end if 0 <= end <= len(data) - 2 else _INCOMPLETE
 
     def _read_inline(self, data: bytes, position: int, requests: list[list[bytes]]) -> int:
         end = data.find(b"\n", position)
-        if (len(data) if end < 0 else end) - position > LINE_BYTES_MAX:
+        if (len(data) if end < 0 else end) - position > self.limits.line_bytes_max:
             return self._refuse("too big inline request")
         if end < 0:
             return _INCOMPLETE

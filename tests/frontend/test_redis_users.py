@@ -9,7 +9,7 @@ import pytest
 from raftdb.access import logins as logins_module
 from raftdb.access.logins import Logins
 from raftdb.access.tokens import digest_secret
-from raftdb.frontend.redis.server import RedisServer
+from raftdb.frontend.redis.server import RedisLimits, RedisServer
 from raftdb.frontend.redis.table import COMMANDS
 from raftdb.machine.machine import Machine
 from raftdb.machine.operations import UserOperation, asked_of
@@ -152,6 +152,52 @@ async def test_a_user_may_what_its_grants_say(server: RedisServer, node: UsersNo
     assert await said(client, "SET", "b", "v") == b"+OK\r\n", "without another login"
     node.here.change(RemoveUser(b"ana"))
     assert await said(client, "GET", "a") == NOAUTH
+
+
+async def test_a_stranger_sends_no_more_than_a_login_takes(server: RedisServer) -> None:
+    value = "x" * 20_000
+    for begun, error in (
+        (b"*11\r\n", b"unauthenticated multibulk length"),
+        (b"*2\r\n$4\r\nAUTH\r\n$4097\r\n", b"unauthenticated bulk length"),
+        (b"*3\r\n" + b"$4000\r\n%b\r\n" % (b"x" * 4000) * 2 + b"$4000\r\n", b"too big request"),
+        (b"SET k " + b"x" * 5000, b"too big inline request"),
+    ):
+        stranger = Client(server)
+        stranger.send(begun)
+        assert await stranger.receive(1) == b"-ERR Protocol error: " + error + b"\r\n"
+        assert stranger.transport.is_closing()
+    client = Client(server)
+    assert await said(client, "AUTH", ROOT_TOKEN) == b"+OK\r\n"
+    assert await said(client, "SET", "k", value) == b"+OK\r\n"
+    assert await said(client, "DEL", *(f"k{number}" for number in range(20))) == b":0\r\n"
+
+
+async def test_a_stranger_is_cut_off_after_a_while(node: UsersNode) -> None:
+    server = RedisServer(
+        node, users=node.users, logins=Logins(node.users), limits=RedisLimits(stranger_s=0.01)
+    )
+    stranger, client = Client(server), Client(server)
+    assert await said(client, "AUTH", TOKEN) == b"+OK\r\n"
+    async with asyncio.timeout(10):
+        while not stranger.transport.is_aborted:
+            await asyncio.sleep(0.001)
+    await asyncio.sleep(0.05)
+    assert await said(client, "PING") == b"+PONG\r\n"
+
+
+async def test_strangers_make_room_for_those_who_come_and_users_do_not(node: UsersNode) -> None:
+    server = RedisServer(
+        node, users=node.users, logins=Logins(node.users), limits=RedisLimits(connections_max=3)
+    )
+    user = Client(server)
+    assert await said(user, "AUTH", TOKEN) == b"+OK\r\n"
+    strangers = [Client(server) for _ in range(50)]
+    assert [stranger.transport.is_aborted for stranger in strangers] == [True] * 48 + [False] * 2
+    late = Client(server)
+    assert await said(late, "AUTH", TOKEN) == b"+OK\r\n"
+    assert await said(user, "PING") == b"+PONG\r\n"
+    assert await said(strangers[-1], "AUTH", TOKEN) == b"+OK\r\n"
+    assert b"max number of clients" in await Client(server).receive(1), "all are users"
 
 
 LEFT_OUT = ("quit", "reset", "multi", "exec", "hello", "auth", "client")

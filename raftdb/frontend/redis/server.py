@@ -98,12 +98,14 @@ class RedisNode(Protocol):
 class RedisLimits:
     """The limits of one listener. There are `connections_max` connections at most. No request is begun while
     `in_flight_max` are in flight; one that has waited for that for `line_s` seconds, while others were begun, is
-    refused. A client that has read nothing for `unread_s` seconds is cut off, and one that has read and sent nothing
-    for `stalled_s` if others need its memory."""
+    refused. Where clients have to be users, one that has not logged in for `stranger_s` seconds is cut off. So is one
+    that has read nothing for `unread_s`, and one that has read and sent nothing for `stalled_s` if others need its
+    memory."""
 
     connections_max: int = 24_000
     in_flight_max: int = 4_096
     line_s: float = LINE_S
+    stranger_s: float = 10.0
     unread_s: float = UNREAD_S
     stalled_s: float = STALLED_S
 
@@ -157,6 +159,8 @@ class RedisServer:
         self.limits = limits or RedisLimits()
         self._connections_max = self.limits.connections_max
         self._connections: dict[int, RedisConnection] = {}
+        self._strangers: dict[RedisConnection, None] = {}
+        """Those that were strangers when they came, in this order; some may have logged in since."""
         self._last_id = self._rejected = self._begun = 0
         self.evicted = 0
         """How many connections were cut off because others needed their memory."""
@@ -216,16 +220,35 @@ class RedisServer:
         return self._last_id
 
     def takes(self, connection: RedisConnection) -> bool:
-        """Take a new connection. Returns False if there are too many."""
-        if len(self._connections) >= self._connections_max:
+        """Take a new connection. If there are too many, and clients have to be users, the stranger that came first
+        makes room; returns False if there is none."""
+        self.look_for_users()
+        if len(self._connections) >= self._connections_max and not self._end_first_stranger():
             self._rejected += 1
             logger.warning("connection refused", extra={"fields": {"connections": self._connections_max}})
             return False
         self._connections[connection.client.id] = connection
+        if connection.is_stranger:
+            self._strangers[connection] = None
         return True
+
+    def _end_first_stranger(self) -> bool:
+        """End the connection of the stranger that came first; returns whether there is one. Those that have logged in
+        since are passed over, once each."""
+        strangers = self._strangers
+        while strangers:
+            connection = next(iter(strangers))
+            del strangers[connection]
+            if connection.is_stranger:
+                self.evicted += 1
+                self._connections.pop(connection.client.id, None)
+                connection.abort()
+                return True
+        return False
 
     def forget(self, connection: RedisConnection) -> None:
         """Note that a connection has ended."""
+        self._strangers.pop(connection, None)
         self._connections.pop(connection.client.id, None)
         if not self._connections:
             self._all_gone.set()
