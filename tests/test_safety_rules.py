@@ -33,6 +33,8 @@ ELSEWHERE = {
     "raftdb/frontend/http_events.py": 1,
     # A password of a Redis client, whose reply comes whatever happens.
     "raftdb/frontend/redis/logging_in.py": 1,
+    # The next look at Redis clients that have not logged in; it does not depend on how this one ends.
+    "raftdb/frontend/redis/strangers.py": 1,
     # The patience with a Redis client that does not read its replies; it is over with the connection.
     "raftdb/frontend/redis/unread.py": 1,
 }

@@ -25,7 +25,7 @@ EVENTS_SHOWN_MAX = 10_000
 def audit(options: Options, limit: int) -> int:
     """Show who logged in, was refused, and changed what, at all nodes.
 
-    A node keeps the newest 1,000 of each kind since its start; its log has all of them. This is for administrators.
+    A node keeps the newest 1,000 of each kind and user since its start; its log has all. This is for administrators.
     """
     with options.client() as client:
         lines, silent = collect(client, min(limit, EVENTS_SHOWN_MAX))

@@ -25,7 +25,7 @@ from raftdb.machine.operations import (
 from raftdb.machine.reply import Reply, Result
 from raftdb.machine.service import Command, EntryPlace, OperationType, Query, ReadHandler
 from raftdb.machine.services import OPERATIONS, QUERIES, READS, WRITES
-from raftdb.machine.users.checking import authorized
+from raftdb.machine.users.checking import authorized, told
 from raftdb.machine.users.narrowing import LISTED, listed
 
 _BESIDE_THE_LOG: dict[type[Any], ReadHandler] = {**READS, **QUERIES}
@@ -99,13 +99,13 @@ def _judged(layer: Layer, operation: Operation, entry: EntryPlace, data: bytes) 
     """Run an operation if who asks for it may. Raises `ReplyError`."""
     asked: Any = authorized(layer, operation)
     run = _OPERATIONS.get(type(asked))
+    if not isinstance(operation, UserOperation):
+        return perform(asked, layer, entry.index) if run is None else run(layer, asked, entry, data)
+    if type(asked) in LISTED:
+        return listed(layer, operation.user, asked, READS[type(asked)])
     if run is None:
-        if type(asked) in LISTED and isinstance(operation, UserOperation):
-            return listed(layer, operation.user, asked, READS[type(asked)])
-        return perform(asked, layer, entry.index)
-    return run(
-        layer, asked, entry, user_data(data, operation) if isinstance(operation, UserOperation) else data
-    )
+        return told(layer, operation.user, perform(asked, layer, entry.index))
+    return told(layer, operation.user, run(layer, asked, entry, user_data(data, operation)))
 
 
 def perform(operation: Work, layer: Layer, index: int) -> Result | ReplyError:

@@ -23,8 +23,12 @@ from raftdb.core.update import Trace
 
 KEPT_MAX = 10_000
 """How much of what happened is kept."""
-AUDITED_MAX = 1_000
-"""How much of each kind of thing in the audit trail is kept."""
+AUDITED_MAX = 10_000
+"""How much there is in the audit trail."""
+AUDITED_OF_ONE_MAX = 1_000
+"""How much of one kind and one user."""
+LOGIN_REFUSED = "login refused"
+"""The kind of which anybody can make many, under any name."""
 FREQUENT = frozenset({"appended", "committed", "applied", "heartbeat sent", "heartbeat received"})
 """What the core tells all the time, of which only the last of each kind counts, and only while somebody watches."""
 NAMES = {
@@ -45,21 +49,34 @@ class Happening(NamedTuple):
 
 
 class AuditTrail:
-    """Who logged in on one node, was refused, and changed what: the newest of each kind, so that refused logins, of
-    which anybody can make many, push out nothing else. Any thread may call it."""
+    """Who logged in on one node, was refused, and changed what: the newest of each kind and user, so that nobody pushes
+    out what others did; refused logins count as one user's. Who has most makes room. Any thread may call it."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, deque[Happening]] = {}
+        self._kept: dict[tuple[str, str], deque[Happening]] = {}
+        self._count = 0
         self._numbers = count(1)
         self._noting = threading.Lock()
 
     def note(self, time_s: float, what: str, details: dict[str, Any], level: str) -> None:
         """Keep that something happened. Kinds (`what`) are few: they are texts of this program."""
+        whose = "" if what == LOGIN_REFUSED else str(details.get("by") or details.get("user") or "")
         with self._noting:
-            kept = self._kept.setdefault(what, deque(maxlen=AUDITED_MAX))
+            kept = self._kept.setdefault((what, whose), deque())
             kept.append(
                 Happening(next(self._numbers), int(time_s * 1000), what, _plain_details(details), level)
             )
+            self._count += 1
+            if len(kept) > AUDITED_OF_ONE_MAX:
+                self._drop((what, whose))
+            if self._count > AUDITED_MAX:
+                self._drop(max(self._kept, key=lambda place: len(self._kept[place])))
+
+    def _drop(self, place: tuple[str, str]) -> None:
+        self._kept[place].popleft()
+        self._count -= 1
+        if not self._kept[place]:
+            del self._kept[place]
 
     def newest(self, limit: int) -> list[Happening]:
         """The newest `limit` things, in order."""

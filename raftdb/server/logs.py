@@ -10,11 +10,12 @@ import queue
 import sys
 import threading
 import time
+from collections import OrderedDict
 from contextlib import suppress
 from typing import Any, TextIO
 
 from raftdb.core.describe import describe_value
-from raftdb.node.chronicle import Chronicle
+from raftdb.node.chronicle import LOGIN_REFUSED, Chronicle
 
 LINES_WAITING_MAX = 20_000
 """Lines that may wait to be written: some seconds of a node under load."""
@@ -24,8 +25,8 @@ OF_STRANGERS = ("raftdb.frontend", "raftdb.http", "raftdb.redis", "raftdb.transp
 """Loggers of lines that any stranger can cause by connecting, as often as it likes."""
 OF_AUDIT = "raftdb.audit"
 """The logger of what users do: who logs in, is refused, and changes what."""
-REFUSALS = ("refused", "login refused")
-"""Its lines that strangers, and users without rights, can cause."""
+WHOSE_LINES_MAX = 1_000
+"""So many users have a count of such lines of their own."""
 OF_PEERS = ("peer up", "peer down")
 """Lines of these loggers that only members cause."""
 STRANGERS_LINES_MAX = 400
@@ -77,7 +78,7 @@ class JsonFormatter(logging.Formatter):
 
 class Brake(logging.Filter):
     """Leaves out lines that strangers cause faster than the limits allow, so that they cannot fill the disk of the log.
-    Those about users are counted apart, so that other noise hides none of them.
+    Those about users are counted apart, for each kind and user, so that nobody hides what others did.
 
     The next line that passes says how many were left out, as `left_out`. Errors are never left out, nor lines that the
     level `debug` shows.
@@ -85,7 +86,9 @@ class Brake(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._of_strangers, self._of_refusals = _Allowance(), _Allowance()
+        self._of_strangers = _Allowance()
+        self._of_users: OrderedDict[tuple[str, str], _Allowance] = OrderedDict()
+        """By kind and user, the one that was used last at the end."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
@@ -93,9 +96,16 @@ class Brake(logging.Filter):
             return True
         if record.name in OF_STRANGERS:
             return self._of_strangers.admits(record)
-        if record.name == OF_AUDIT and record.getMessage() in REFUSALS:
-            return self._of_refusals.admits(record)
-        return True
+        return record.name != OF_AUDIT or self._allowance_of(record).admits(record)
+
+    def _allowance_of(self, record: logging.LogRecord) -> "_Allowance":
+        what, fields = record.getMessage(), getattr(record, "fields", {})
+        whose = what, "" if what == LOGIN_REFUSED else str(fields.get("by") or fields.get("user") or "")
+        found = self._of_users.setdefault(whose, _Allowance())
+        self._of_users.move_to_end(whose)
+        if len(self._of_users) > WHOSE_LINES_MAX:
+            self._of_users.popitem(last=False)
+        return found
 
 
 class _Allowance:

@@ -244,6 +244,23 @@ def test_lists_have_the_names_that_their_reader_may_read(guarded: Guarded) -> No
     assert listed_by(guarded, Keys(b"")) == keys
 
 
+def test_a_deadlock_names_no_locks_that_its_reader_may_not_read(guarded: Guarded) -> None:
+    guarded.ana_may(b"write locks a")
+    session = SessionOperation(SESSION, 1, 1, Lock(b"a1", owner=b"worker-2"))
+    guarded.run(guarded.by(ANA, RegisterSession(SESSION)))
+    guarded.admin(Lock(b"hidden", owner=b"worker-2"))
+    guarded.admin(WaitingOperation(Lock(b"hidden", owner=b"worker-1")))
+    guarded.admin(Lock(b"a1", owner=b"worker-1"))
+    for operation in (Lock(b"a1", owner=b"worker-2"), session, session):
+        reply: Any = guarded.run(guarded.by(ANA, WaitingOperation(operation)))
+        error: Any = reply.reply if isinstance(reply, Repetition) else reply
+        assert (error.code, error.cycle) == ("deadlock", ())
+        assert "hidden" not in error.message
+        assert "worker" not in error.message
+    whole: Any = guarded.run(guarded.by(ROOT, WaitingOperation(Lock(b"a1", owner=b"worker-2"))))
+    assert whole.cycle == ((b"worker-2", b"a1"), (b"worker-1", b"hidden"))
+
+
 def test_what_is_not_read_alone_needs_all_names(guarded: Guarded) -> None:
     """A list in a transaction or in a session, what counts, what draws by lot, and what removes."""
     guarded.ana_may(b"write keys app/")

@@ -5,7 +5,7 @@ import logging
 from raftdb.core.messages import AppendEntries, Heartbeat, RequestVoteReply
 from raftdb.core.model import Entry, EntryKind
 from raftdb.core.update import Trace
-from raftdb.node.chronicle import AUDITED_MAX, KEPT_MAX, Chronicle
+from raftdb.node.chronicle import AUDITED_MAX, AUDITED_OF_ONE_MAX, KEPT_MAX, Chronicle
 from raftdb.server.logs import ChronicleHandler
 from tests.blocks import blocks
 
@@ -35,23 +35,41 @@ def test_what_is_rare_is_kept_with_plain_details_and_a_number() -> None:
     assert chronicle.after(2, 10) == []
 
 
-def test_what_users_did_stands_apart_and_refusals_push_out_nothing_else() -> None:
+def audited(chronicle: Chronicle, kind: str, **fields: object) -> None:
+    """Note what a user did, as the log does."""
+    record = logging.LogRecord("raftdb.audit", logging.WARNING, "", 0, kind, (), None)
+    record.fields = fields
+    ChronicleHandler(chronicle).emit(record)
+
+
+def test_what_users_did_stands_apart_and_nobody_pushes_out_what_others_did() -> None:
     chronicle = Chronicle()
-    handler = ChronicleHandler(chronicle)
-    for number in range(AUDITED_MAX + 5):
-        for what in ("login refused", "asked for") if number < 3 else ("login refused",):
-            record = logging.LogRecord("raftdb.audit", logging.WARNING, "", 0, what, (), None)
-            record.fields = {"by": "ana", "from": None, "number": number}
-            handler.emit(record)
+    for number in range(3):
+        audited(chronicle, "asked for", by="admin", what=f"PUT {number}", nothing=None)
+    for number in range(2 * AUDITED_OF_ONE_MAX):
+        audited(chronicle, "asked for", by="mal", what=f"DELETE {number}")
+        audited(chronicle, "login refused", user=f"name-{number}", what="password")
     assert chronicle.after(0, KEPT_MAX) == []
     kept = chronicle.audit.newest(10 * AUDITED_MAX)
-    assert [one.details for one in kept if one.what == "asked for"] == [
-        {"by": "ana", "number": number} for number in range(3)
+    assert [one.details for one in kept if one.details.get("by") == "admin"] == [
+        {"by": "admin", "what": f"PUT {number}"} for number in range(3)
     ]
-    assert len([one for one in kept if one.what == "login refused"]) == AUDITED_MAX
+    assert len([one for one in kept if one.what == "login refused"]) == AUDITED_OF_ONE_MAX
+    assert len([one for one in kept if one.details.get("by") == "mal"]) == AUDITED_OF_ONE_MAX
     assert kept == sorted(kept)
     assert chronicle.audit.newest(2) == kept[-2:]
     assert chronicle.audit.newest(0) == []
+
+
+def test_the_audit_trail_is_bounded_however_many_users_there_are() -> None:
+    chronicle = Chronicle()
+    for number in range(AUDITED_OF_ONE_MAX):
+        audited(chronicle, "refused", by="mal", what=f"{number}")
+    for number in range(AUDITED_MAX):
+        audited(chronicle, "logged in", user=f"user{number % 100}")
+    kept = chronicle.audit.newest(10 * AUDITED_MAX)
+    assert len(kept) == AUDITED_MAX
+    assert sum(one.what == "logged in" for one in kept) > AUDITED_MAX - AUDITED_OF_ONE_MAX
 
 
 def test_the_oldest_makes_room() -> None:

@@ -8,6 +8,7 @@ from raftdb.server.logs import (
     OF_STRANGERS,
     STRANGERS_LINES_MAX,
     STRANGERS_LINES_PER_SECOND,
+    WHOSE_LINES_MAX,
     Brake,
     TextFormatter,
 )
@@ -46,13 +47,30 @@ def test_the_next_line_says_how_many_were_left_out() -> None:
     assert brake.filter(record(-1000)), "a clock that goes back takes nothing away"
 
 
-def test_refusals_of_users_are_counted_apart_and_what_they_did_is_never_left_out() -> None:
+def test_lines_of_each_user_are_counted_apart() -> None:
     brake = Brake()
+
+    def passed(text: str, **fields: str) -> int:
+        """How many of a thousand such lines are written."""
+        count = 0
+        for _ in range(1_000):
+            line = record(0, name=OF_AUDIT, text=text)
+            line.__dict__["fields"] = fields
+            count += brake.filter(line)
+        return count
+
     while brake.filter(record(0)):
         pass
-    refusals = sum(brake.filter(record(0, name=OF_AUDIT, text="login refused")) for _ in range(1_000))
-    assert refusals == STRANGERS_LINES_MAX
-    assert all(brake.filter(record(0, name=OF_AUDIT, text="asked for")) for _ in range(1_000))
+    assert passed("login refused", user="ana") == STRANGERS_LINES_MAX
+    assert passed("login refused", user="another name") == 0
+    for by in ("mal", "admin"):
+        assert passed("asked for", by=by) == STRANGERS_LINES_MAX
+        assert passed("refused", by=by) == STRANGERS_LINES_MAX
+    for number in range(2 * WHOSE_LINES_MAX):
+        line = record(0, name=OF_AUDIT, text="asked for")
+        line.__dict__["fields"] = {"by": f"user{number}"}
+        assert brake.filter(line)
+    assert len(brake._of_users) == WHOSE_LINES_MAX
 
 
 def test_what_strangers_say_begins_no_line_and_moves_no_cursor() -> None:

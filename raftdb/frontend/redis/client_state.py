@@ -100,6 +100,11 @@ class ClientState:
         return self.address.rpartition(":")[0]
 
     @property
+    def is_stranger(self) -> bool:
+        """True while it would have to be a user, and has not shown that it is one."""
+        return self.proof is None and self.facts.asks_for_users
+
+    @property
     def user(self) -> bytes | None:
         """On whose behalf it asks."""
         return None if self.proof is None else self.proof.user

@@ -89,8 +89,6 @@ class RedisConnection(asyncio.Protocol):
         self.lined_s = 0.0
         """When it joined the line last."""
         self._hold = Hold(server.memory, cut=self._cut_off)
-        self._patience: asyncio.TimerHandle | None = None
-        """Runs out if a stranger stays one."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with a new client."""
@@ -108,27 +106,11 @@ class RedisConnection(asyncio.Protocol):
         self.client.end = self.abort
         if not self._server.takes(self):
             self._end_with(Error("ERR max number of clients reached"))
-        elif self.is_stranger:
-            loop, limit_s = asyncio.get_running_loop(), self._server.limits.stranger_s
-            self._patience = loop.call_later(limit_s, self._end_stranger)
-
-    @property
-    def is_stranger(self) -> bool:
-        """True while its client would have to be a user, and has not shown that it is one."""
-        return self.client.proof is None and self._server.asks_for_users
-
-    def _end_stranger(self) -> None:
-        """End the connection of one who has not logged in for long; who does so just now is let finish."""
-        if self.is_stranger and self.client.blocked is None:
-            self._server.evicted += 1
-            self.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client has gone: what it has asked for goes on, and nobody reads the replies; only what is held is given
         up."""
         self._server.forget(self)
-        if self._patience is not None:
-            self._patience.cancel()
         self._give_up()
         self._inbox.clear()
         self._replies.clear()
@@ -143,7 +125,7 @@ class RedisConnection(asyncio.Protocol):
         if self.client.is_ending:
             return
         self.client.last_used, self.began_s = self.client.now(), perf_counter()
-        self._reader.limits = STRANGERS_LIMITS if self.is_stranger else DEFAULT_LIMITS
+        self._reader.limits = STRANGERS_LIMITS if self.client.is_stranger else DEFAULT_LIMITS
         if len(data) + self._reader.buffered_bytes > self._server.command_limits.value_bytes:
             self._may_be_large = True
         self._inbox.extend(self._reader.feed(data))

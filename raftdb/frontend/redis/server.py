@@ -25,6 +25,7 @@ from raftdb.frontend.redis.connection import RedisConnection
 from raftdb.frontend.redis.cursors import Cursors
 from raftdb.frontend.redis.errors import CommandRefused
 from raftdb.frontend.redis.rows import Arguments
+from raftdb.frontend.redis.strangers import Strangers
 from raftdb.frontend.redis.unread import STALLED_S, UNREAD_S
 from raftdb.frontend.tls import Tls
 from raftdb.limits import DEFAULT_LIMITS, TRANSACTION_KEYS_MAX, Limits
@@ -159,8 +160,7 @@ class RedisServer:
         self.limits = limits or RedisLimits()
         self._connections_max = self.limits.connections_max
         self._connections: dict[int, RedisConnection] = {}
-        self._strangers: dict[RedisConnection, None] = {}
-        """Those that were strangers when they came, in this order; some may have logged in since."""
+        self._strangers = Strangers(self.limits.stranger_s, self._cut_off)
         self._last_id = self._rejected = self._begun = 0
         self.evicted = 0
         """How many connections were cut off because others needed their memory."""
@@ -202,6 +202,7 @@ class RedisServer:
         if acceptor is None:
             return
         acceptor.close()
+        self._strangers.close()
         await acceptor.wait_closed()
         for connection in list(self._connections.values()):
             connection.close()
@@ -223,32 +224,22 @@ class RedisServer:
         """Take a new connection. If there are too many, and clients have to be users, the stranger that came first
         makes room; returns False if there is none."""
         self.look_for_users()
-        if len(self._connections) >= self._connections_max and not self._end_first_stranger():
+        if len(self._connections) >= self._connections_max and not self._strangers.end_first():
             self._rejected += 1
             logger.warning("connection refused", extra={"fields": {"connections": self._connections_max}})
             return False
         self._connections[connection.client.id] = connection
-        if connection.is_stranger:
-            self._strangers[connection] = None
+        self._strangers.add(connection)
         return True
 
-    def _end_first_stranger(self) -> bool:
-        """End the connection of the stranger that came first; returns whether there is one. Those that have logged in
-        since are passed over, once each."""
-        strangers = self._strangers
-        while strangers:
-            connection = next(iter(strangers))
-            del strangers[connection]
-            if connection.is_stranger:
-                self.evicted += 1
-                self._connections.pop(connection.client.id, None)
-                connection.abort()
-                return True
-        return False
+    def _cut_off(self, connection: RedisConnection) -> None:
+        self.evicted += 1
+        self._connections.pop(connection.client.id, None)
+        connection.abort()
 
     def forget(self, connection: RedisConnection) -> None:
         """Note that a connection has ended."""
-        self._strangers.pop(connection, None)
+        self._strangers.forget(connection)
         self._connections.pop(connection.client.id, None)
         if not self._connections:
             self._all_gone.set()

@@ -9,17 +9,18 @@ may have admitted it.
 
 from typing import NamedTuple, TypeVar, cast
 
-from raftdb.errors import ReplyError
+from raftdb.errors import Deadlock, ReplyError
 from raftdb.machine.layer import KeyValueView
 from raftdb.machine.locks.holding import LeaveLine
 from raftdb.machine.operations import Expire, UserOperation
+from raftdb.machine.reply import Repetition, Reply
 from raftdb.machine.service import Query, ServiceOperation
 from raftdb.machine.session_records import SessionOwner
 from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.machine.users.narrowing import lists_some
 from raftdb.machine.users.needs import needs
 from raftdb.machine.users.records import rights_of, users_revision
-from raftdb.machine.users.rights import Rights
+from raftdb.machine.users.rights import Domain, Need, Rights
 from raftdb.machine.users.service import PutToken, PutUser, ReadRoles, ReadTokens, ReadUsers, RemoveToken
 
 _NEEDS_NOTHING = (RegisterSession, CloseSession, KeepSession)
@@ -89,6 +90,23 @@ def _is_own(operation: object, user: bytes) -> bool:
     if isinstance(operation, ReadTokens):
         return operation.owner == user
     return isinstance(operation, PutToken | RemoveToken) and operation.user == user
+
+
+def told(view: KeyValueView, user: bytes, reply: Reply) -> Reply:
+    """Return a reply without what its user may not read: the circle of a deadlock may go through locks of others."""
+    found = reply.reply if isinstance(reply, Repetition) else reply
+    if not isinstance(found, Deadlock):
+        return reply
+    rights = rights_of(view, user)
+    needed = (Need(Domain.LOCKS, lock, changes=False) for _, lock in found.cycle)
+    if rights is not None and rights.unmet(needed) is None:
+        return reply
+    hidden = Deadlock(
+        "this would wait for ever: it would close a circle through locks that you may not read",
+        cycle=(),
+        hint=found.hint,
+    )
+    return reply._replace(reply=hidden) if isinstance(reply, Repetition) else hidden
 
 
 def _forbidden(user: bytes, why: str) -> ReplyError:
