@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, Protocol
 from raftdb.errors import ReplyError, RequestRefused, Unavailable
 from raftdb.machine.clock import read_clock
 from raftdb.machine.layer import KeyValueView
-from raftdb.machine.operations import Submission, UserOperation
+from raftdb.machine.operations import GuardedOperation, SessionOperation, Submission, UserOperation
+from raftdb.machine.services import COMMANDS
 from raftdb.machine.users.checking import judge
 from raftdb.machine.users.records import load_token, load_user, rights_of, users_revision
 from raftdb.machine.users.rights import Domain, Need, Rights
@@ -78,7 +79,7 @@ class Users:
         try:
             judge(self.rights(user), user, operation)
         except ReplyError:
-            fields = {"by": user.decode("ascii", "replace"), "what": type(operation).__name__}
+            fields = {"by": user.decode("ascii", "replace"), "what": _name_of(operation)}
             audit.warning("refused", extra={"fields": fields})
             raise
         if stale and self._silence_s() > SILENCE_S_MAX:
@@ -191,6 +192,14 @@ class Users:
 
 EVERYTHING = tuple(Need(domain, b"", changes=False, is_prefix=True) for domain in Domain)
 """What it takes to read all there is."""
+
+
+def _name_of(operation: object) -> str:
+    """What is asked for, in a word: the name of the command, as people type it."""
+    if isinstance(operation, SessionOperation | GuardedOperation):
+        return _name_of(operation.operation)
+    known = COMMANDS.get(type(operation))  # type: ignore[arg-type]
+    return known.names[0].name if known is not None and known.names else type(operation).__name__
 
 
 def _forbidden(user: bytes, why: str) -> RequestRefused:

@@ -168,7 +168,7 @@ def test_the_audit_trail_tells_who_did_what_where(cluster: Cluster) -> None:
     here = {"from": "127.0.0.1"}
     for wanted in (
         (leader.name, "asked for", {"by": "admin", "what": "PUT /v1/users/eko", **here}),
-        (leader.name, "refused", {"by": "eko", "what": "Set"}),
+        (leader.name, "refused", {"by": "eko", "what": "set"}),
         (follower.name, "login refused", {"user": "eko", "what": "password", **here}),
         (follower.name, "refused", {"by": "eko", "what": "GET /v1/audit", **here}),
     ):
