@@ -34,6 +34,11 @@ class StateHere(Protocol):
         """The last entry in it."""
         ...
 
+    @property
+    def latest_time_ms(self) -> int:
+        """The time of the cluster as far as this node knows it: it goes on while nothing is written."""
+        ...
+
 
 class Proof(NamedTuple):
     """By what somebody has shown to be a user: a token with the digest `token`, or a password that fits `password`."""
@@ -160,7 +165,8 @@ class Users:
                 self._tokens.clear()
             known = self._tokens[digest] = (token.user, token.ends_ms)
         user, ends_ms = known
-        return None if ends_ms and read_clock(view) >= ends_ms else user
+        has_ended = ends_ms and max(read_clock(view), self._here.latest_time_ms) >= ends_ms
+        return None if has_ended else user
 
     def check_proof(self, proof: Proof) -> None:
         """Raise `RequestRefused` (`unauthenticated`) if that proves nothing any more: the token was taken back or has

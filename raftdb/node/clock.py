@@ -84,6 +84,11 @@ class LeaderClock:
             return 0
         return base.clock_ms + int(self.local_ms - base.local_ms)
 
+    def latest_ms(self, core: RaftState) -> int:
+        """The latest time that this node knows of, counted, or heard from a leader; 0 before any. It may be ahead of
+        the one of the state, in which nothing moves while nothing is written."""
+        return max(self.time_ms(core), self._heard.clock_ms)
+
     def says(self, core: RaftState, messages: list[Message]) -> list[Message]:
         """`messages` as they leave: each heartbeat of the present term gets the time. The leader notes it as heard,
         too, in case it is deposed and elected again."""

@@ -75,7 +75,7 @@ class Replica:
         self._machine = machine
         self.history = history or History()
         self.history.restart(state.applied[0], state)
-        self._clock = LeaderClock(machine)
+        self.clock = LeaderClock(machine)
         patience = partial(request_ticks, raft.state, patience_ticks)
         self._pending = Pending(patience_ticks=patience)
         self._membership = MembershipRequests(raft, patience, self.refusal, self.leader_hint)
@@ -153,7 +153,7 @@ class Replica:
     def turn(self, inputs: Inputs) -> Effects:
         """Take in all that arrived; return all that is to be done."""
         effects = self._effects = Effects()
-        self._clock.turn(inputs.now_ms)
+        self.clock.turn(inputs.now_ms)
         if inputs.persisted_sequence:
             self._carry_out(self.raft.step(Persisted(inputs.persisted_sequence)))
         if inputs.flushed is not None:
@@ -170,7 +170,7 @@ class Replica:
                 continue
             self._carry_out(self.raft.step(received))
             if isinstance(received.message, Heartbeat):
-                self._clock.hears(self.raft.state, received.message)
+                self.clock.hears(self.raft.state, received.message)
         for _ in range(inputs.ticks):
             self._tick(unproven)
         for update in self._membership.ask_all(inputs.changes, inputs.transfers, self._now_ticks):
@@ -190,7 +190,7 @@ class Replica:
         more |= self._pending.serve_reads(self.applied_index, self._answer_query)
         self._begin_checkpoint()
         self._release_messages()
-        effects.messages = self._clock.says(self.raft.state, effects.messages)
+        effects.messages = self.clock.says(self.raft.state, effects.messages)
         behind = self.applied_index < self.raft.state.commit_index and self._may_apply
         effects.more = more or behind
         return effects
@@ -225,21 +225,21 @@ class Replica:
 
     def _propose(self, writes: list[WriteRequest]) -> None:
         """Hand writes to the core as one batch of consecutive entries."""
-        time_ms = self._clock.time_ms(self.raft.state)
+        time_ms = self.clock.time_ms(self.raft.state)
         update = self.raft.step(Proposed(tuple(stamp(request.payload, time_ms) for request in writes)))
         if update.accepted is None:
             refusal = pending.too_much_waits() if self.raft.state.role is Role.LEADER else self.refusal()
             self._effects.answers += self.counts.refused(pending.ids_of(writes), refusal)
         else:
-            self._clock.stamped(time_ms)
-            self._pending.add_writes(update.accepted, writes, self._now_ticks, self._clock.local_ms)
+            self.clock.stamped(time_ms)
+            self._pending.add_writes(update.accepted, writes, self._now_ticks, self.clock.local_ms)
         self._carry_out(update)
 
     def _end_what_is_due(self) -> None:
         """As a leader, count the time on, and propose the end of what is due."""
         if self._installing or self.raft.state.leadership is None:
             return
-        update = self._clock.end_what_is_due(self.raft, self.applied_index, self._state)
+        update = self.clock.end_what_is_due(self.raft, self.applied_index, self._state)
         if update is not None:
             self._carry_out(update)
 
@@ -350,10 +350,10 @@ class Replica:
         where = (first, last, self._state, self._machine)
         applied = apply_slice(blocks, *where, bytes_max=APPLY_BYTES_MAX, history=self.history)
         self.counts.applied(len(applied.replies), applied.seconds, applied.happened)
-        self._clock.applied(self.applied_index, applied.deadline_ms)
+        self.clock.applied(self.applied_index, applied.deadline_ms)
         if self._pending.has_writes:
             writes = self._pending.take_writes(self.applied_index)
-            self.counts.committed(writes, self._clock.local_ms)
+            self.counts.committed(writes, self.clock.local_ms)
             self._effects.answers += answers_to(writes, first, applied.replies, self.refusal, self.counts)
         self.waiters.changed(applied.events)
         self._effects.traces.append(

@@ -176,6 +176,11 @@ class NodeView:
         return None if state is None else read_clock(state)
 
     @property
+    def latest_time_ms(self) -> int:
+        """The time of the cluster as far as this node knows it, which may be ahead of `clock_ms`; 0 before any."""
+        return self._replica.clock.latest_ms(self._replica.raft.state)
+
+    @property
     def session_count(self) -> int | None:
         """How many sessions there are here; None while a snapshot is put in place."""
         state = self._replica.readable_state

@@ -22,6 +22,9 @@ from raftdb.limits import COMMAND_BYTES_CEILING, KEYS_PER_COMMAND_MAX
 LINE_BYTES_MAX = 64 * 1024
 """Longest inline request, and longest line that announces a length, as in Redis."""
 
+EVERYTHING = 1 << 62
+"""More requests than ever arrive."""
+
 ARGUMENT_BYTES = 64
 """What each argument counts for beside its own bytes: about what Python's object takes."""
 
@@ -66,6 +69,7 @@ class RequestReader:
 
     __slots__ = (
         "_arguments",
+        "_at_once",
         "_bulk_bytes",
         "_missing",
         "_needed_bytes",
@@ -73,10 +77,15 @@ class RequestReader:
         "_pieces_bytes",
         "_request_bytes",
         "error",
+        "has_more",
         "limits",
     )
 
-    def __init__(self, limits: RequestLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: RequestLimits = DEFAULT_LIMITS, *, at_once: int = EVERYTHING) -> None:
+        """`at_once`: so many requests, and empty lines, are taken apart with each call; then `has_more` is true, and
+        the rest is there for the next one."""
+        self._at_once = at_once
+        self.has_more = False
         self.limits = limits
         """What is read from now on may be so large."""
         self._pieces: list[bytes] = []
@@ -92,12 +101,23 @@ class RequestReader:
         self.error: str | None = None
 
     @property
+    def wanted_bytes(self) -> int:
+        """So many more are needed at least until anything is whole, as far as that is known."""
+        return max(0, self._needed_bytes - self._pieces_bytes)
+
+    def drop(self) -> None:
+        """Forget what is not whole; nothing is fed any more."""
+        self._pieces.clear()
+        self._arguments, self._request_bytes, self._pieces_bytes, self.has_more = [], 0, 0, False
+
+    @property
     def buffered_bytes(self) -> int:
         """About how much memory the request takes that is not all there."""
         return self._pieces_bytes + self._request_bytes
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """Take in bytes that have arrived; returns the requests that are whole now, in order, none of them empty."""
+        self.has_more = False
         if self.error is not None:
             return []
         if self._pieces:
@@ -114,7 +134,7 @@ class RequestReader:
         if self._missing:
             rest = self._read(rest, requests, count_max=1)
         if rest and not self._missing and self.error is None:
-            rest = rest[_read_short(rest, requests) :]
+            rest = rest[_read_short(rest, requests, self._at_once) :]
             if rest:
                 rest = self._read(rest, requests, count_max=len(rest))
         self._pieces_bytes = len(rest)
@@ -126,7 +146,13 @@ class RequestReader:
         """Take requests apart line by line, until so many of more than one line are whole; returns the rest, which is
         empty after an error."""
         self._needed_bytes = position = 0
+        left = self._at_once - len(requests)
         while True:
+            if not self._missing:
+                if left <= 0 and position < len(data):
+                    self.has_more = True
+                    return data[position:]
+                left -= 1
             if self._missing:
                 end = self._read_argument(data, position)
                 if end != _INCOMPLETE and not self._missing:
@@ -205,15 +231,16 @@ class RequestReader:
         return _INCOMPLETE
 
 
-def _read_short(data: bytes, requests: list[list[bytes]]) -> int:
-    """Take the requests from the beginning of `data` that are whole, and short; returns where the others begin."""
+def _read_short(data: bytes, requests: list[list[bytes]], at_once: int) -> int:
+    """Take the requests from the beginning of `data` that are whole, and short, until there are `at_once`; returns
+    where the others begin."""
     if not data or data[0] != _ARRAY:
         return 0
     lines = data.split(b"\r\n")
     last = len(lines) - 1
     first = 0
     longest = len(_BULK_HEADS)
-    while first < last:
+    while first < last and len(requests) < at_once:
         count = _COUNTS.get(lines[first])
         if count is None:
             break

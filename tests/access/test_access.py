@@ -40,6 +40,7 @@ class Here(Database):
         super().__init__()
         self.is_readable = True
         self.silence_s = 0.0
+        self.heard_ms = 0
         if has_users:
             self.value(PutUser(b"root", b"", (b"admin",)))
             self.change(PutRole(b"r", (b"read keys a",)))
@@ -48,6 +49,10 @@ class Here(Database):
     @property
     def applied_index(self) -> int:
         return self.index
+
+    @property
+    def latest_time_ms(self) -> int:
+        return self.heard_ms
 
     @property
     def readable_state(self) -> KeyValueView | None:
@@ -182,6 +187,20 @@ def test_a_token_is_good_until_it_ends_or_is_taken_back() -> None:
     with pytest.raises(RequestRefused):
         logins.of_token(b"other", HOME)
     assert logins.refused_count == 4
+
+
+def test_a_token_ends_while_nothing_is_written() -> None:
+    here = Here()
+    here.now_ms = 1_000
+    logins = Logins(here.users())
+    here.change(PutToken(b"ana", b"job", digest_secret(b"secret"), 500))
+    here.heard_ms = 1_499
+    proof = logins.of_token(b"secret", HOME)
+    here.heard_ms = 1_500
+    with pytest.raises(RequestRefused):
+        logins.of_token(b"secret", HOME)
+    with pytest.raises(RequestRefused):
+        logins._users.check_proof(proof)
 
 
 async def test_a_password_is_checked_once_and_remembered_for_its_address(

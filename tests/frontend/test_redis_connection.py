@@ -7,6 +7,7 @@ import pytest
 from raftdb.endpoint import RedisAddresses, parse_endpoint
 from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, Unavailable
 from raftdb.frontend.redis.bounds import OUT_AT_FIRST, OUT_BYTES_MAX, QUANTUM, REPLIES_MAX
+from raftdb.frontend.redis.inbox import AT_ONCE
 from raftdb.frontend.redis.server import RedisLimits, RedisServer
 from raftdb.limits import MIB, Limits
 from raftdb.machine.batches import MultiSet
@@ -354,11 +355,11 @@ async def test_requests_that_wait_take_no_more_memory_than_there_is() -> None:
     memory = MemoryAccount(MEMORY_BYTES_MIN)
     node, server = serve(memory=memory)
     node.is_held = True
-    clients = [Client(server) for _ in range(100)]
+    clients = [Client(server) for _ in range(400)]
     for client in clients:
         client.send(SET * 9000)
     ended = [client for client in clients if client.protocol.client.is_ending]
-    assert 0 < len(ended) < 100
+    assert 0 < len(ended) < 400
     assert memory.request_bytes < MEMORY_BYTES_MIN
     node.is_held = False
     node.answer_all()
@@ -658,3 +659,43 @@ async def test_no_part_of_a_transaction_is_executed_without_the_others(
     assert client.transport.is_closed
     client.send(*parts[2:])
     assert Set(b"b", b"2") not in node.submitted
+
+
+@pytest.mark.parametrize("line", [b"x\n", b"\r\n", b"PING\r\n", b"*1\r\n$0\r\n\r\n", b"*0\r\n"])
+async def test_what_has_arrived_is_taken_apart_a_little_at_a_time(line: bytes) -> None:
+    """However many requests there are in it: bytes stay bytes until it is their turn (hazards B97, B98)."""
+    memory = MemoryAccount(64 * MIB)
+    _, server = serve(memory=memory)
+    data = line * (260_000 // len(line))
+    clients = [Client(server) for _ in range(50)]
+    for client in clients:
+        client.send(data)
+        inbox = client.protocol._inbox
+        assert len(inbox.requests) <= AT_ONCE
+        assert inbox.parsed_bytes < 32 * 1024
+    assert all(client.transport.is_reading_paused for client in clients)
+    other = Client(server)
+    assert await other.ask("SET", "k", "v") == b"+OK\r\n"
+    assert any(client.protocol._inbox.has_unread for client in clients), (
+        "it did not have to wait for all of that"
+    )
+    for client in clients:
+        client.protocol.connection_lost(None)
+    assert memory.request_bytes == 0
+
+
+async def test_all_that_was_sent_at_once_is_answered_in_order() -> None:
+    _, server = serve()
+    client = Client(server)
+    sent = b"".join(
+        request("ECHO", str(number))
+        + b"ECHO %d\r\n\r\n" % number
+        + request("SET", "k", "v" * (number % 7000))
+        for number in range(3_000)
+    )
+    for begin in range(0, len(sent), 100_000):
+        client.send(sent[begin : begin + 100_000])
+    told = await client.receive(9_000)
+    assert told == b"".join(
+        2 * (b"$%d\r\n%d\r\n" % (len(str(number)), number)) + b"+OK\r\n" for number in range(3_000)
+    )

@@ -248,6 +248,21 @@ async def test_no_command_tells_of_what_its_sender_may_not_read() -> None:
     assert not [command for command, reply in with_it if b"contents" in reply]
 
 
+async def test_what_was_queued_by_an_administrator_is_judged_when_it_runs(
+    server: RedisServer, node: UsersNode
+) -> None:
+    node.here.change(PutUser(b"other", b"", (b"admin",)))
+    client = Client(server)
+    assert await said(client, "AUTH", ROOT_TOKEN) == b"+OK\r\n"
+    assert await said(client, "MULTI") == b"+OK\r\n"
+    for words in (["CONFIG", "GET", "*"], ["PING"]):
+        assert await said(client, *words) == b"+QUEUED\r\n"
+    node.here.change(PutUser(b"root", b"", (b"r",)))
+    told = await said(client, "EXEC")
+    assert b"maxclients" not in told
+    assert told == b"*2\r\n-NOPERM this command is for administrators\r\n+PONG\r\n"
+
+
 @pytest.mark.usefixtures("quick_passwords")
 async def test_nobody_becomes_another_within_a_transaction(server: RedisServer) -> None:
     client = Client(server)

@@ -83,4 +83,7 @@ def _begun(
 def _begin_queued(
     server: "RedisServer", client: ClientState, arguments: Arguments, *, may_be_large: bool
 ) -> object:
-    return _begun(server, client, find(arguments), arguments, may_be_large=may_be_large)
+    row = find(arguments)
+    # Meanwhile the user may have lost a right.
+    check_user(server, client, row)
+    return _begun(server, client, row, arguments, may_be_large=may_be_large)

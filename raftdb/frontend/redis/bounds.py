@@ -23,6 +23,8 @@ REPLIES_MAX = 1024
 """Most requests of one connection that are begun, and whose replies are not written."""
 OUT_BYTES_MAX = 4 * MIB
 """Most bytes of replies of one connection that are expected at once: others wait while long values are read for it."""
+REFUSED_AT_ONCE = 1024
+"""Requests of one client that are refused at once, because it has waited for too long."""
 QUANTUM = 16
 """Requests that a connection begins before others have their turn, if others wait."""
 LINE_TOO_LONG = Unavailable("busy", "too many requests wait", hint="send fewer at once")

@@ -110,6 +110,11 @@ class ClientState:
         return None if self.proof is None else self.proof.user
 
     @property
+    def held_bytes(self) -> int:
+        """What its transaction and its watched keys take."""
+        return self.queued_bytes + self.watched.held_bytes
+
+    @property
     def owner(self) -> bytes:
         """The name under which this connection owns locks."""
         return f"redis:{self.facts.instance}:{self.id}".encode()

@@ -31,10 +31,12 @@ from raftdb.frontend.redis.bounds import (
     OUT_AT_FIRST,
     OUT_BYTES_MAX,
     QUANTUM,
+    REFUSED_AT_ONCE,
     REPLIES_MAX,
 )
 from raftdb.frontend.redis.client_state import ClientState, shown_address
 from raftdb.frontend.redis.errors import CommandRefused, error_of
+from raftdb.frontend.redis.inbox import Inbox
 from raftdb.frontend.redis.logging_in import LoginCall, LoginReply, begin_login
 from raftdb.frontend.redis.replying import (
     LoggedReadReply,
@@ -51,7 +53,7 @@ from raftdb.machine.operations import TransactionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.services import QUERIES, READS, keys_named
 from raftdb.memory import DECODED_FACTOR_SMALL, Hold
-from raftdb.wire.resp import DEFAULT_LIMITS, STRANGERS_LIMITS, RequestReader
+from raftdb.wire.resp import DEFAULT_LIMITS, STRANGERS_LIMITS
 from raftdb.wire.resp_replies import Error, encode
 
 if TYPE_CHECKING:
@@ -67,15 +69,12 @@ class RedisConnection(asyncio.Protocol):
         self._server, self.node = server, server.node
         self.address_of = server.address_of
         self.requests, self.began_s = server.requests, 0.0
-        self._reader = RequestReader()
-        self._inbox: deque[Arguments] = deque()
+        self._inbox = Inbox()
         self._replies: deque[Reply | ReadyReply | LoginReply] = deque()
         self._reads_out = 0
         self._writes_out = 0
         self._waits_for_all = False
         """True while a large operation is under way, which nothing may pass."""
-        self._inbox_bytes = 0
-        """How many bytes the requests in the inbox had, at most."""
         self._may_be_large = False
         """True if requests in the inbox may be larger than the limits."""
         self._expected_bytes = OUT_BYTES_MAX // OUT_AT_FIRST
@@ -125,21 +124,13 @@ class RedisConnection(asyncio.Protocol):
         if self.client.is_ending:
             return
         self.client.last_used, self.began_s = self.client.now(), perf_counter()
-        self._reader.limits = STRANGERS_LIMITS if self.client.is_stranger else DEFAULT_LIMITS
-        if len(data) + self._reader.buffered_bytes > self._server.command_limits.value_bytes:
+        inbox = self._inbox
+        inbox.put(data)
+        if inbox.held_bytes > self._server.command_limits.value_bytes:
             self._may_be_large = True
-        self._inbox.extend(self._reader.feed(data))
-        self._inbox_bytes += len(data)
         self._server.expect_turn()
         self.advance()
-        client = self.client
-        if (
-            self._inbox
-            or self._reader.buffered_bytes
-            + self._hold.bytes
-            + client.queued_bytes
-            + client.watched.held_bytes
-        ):
+        if inbox.requests or inbox.held_bytes + self._hold.bytes + self.client.held_bytes:
             self._count_memory()
 
     def eof_received(self) -> bool:
@@ -168,23 +159,34 @@ class RedisConnection(asyncio.Protocol):
         self.quantum = QUANTUM
         if self._replies:
             self.write_replies()
-        while inbox and self._has_room():
-            if not self._begin(inbox[0]):
+        requests = inbox.requests
+        while (requests or self._take_apart()) and self._has_room():
+            if not self._begin(requests[0]):
                 break
-            inbox.popleft()
+            requests.popleft()
             if self.client.is_ending:
                 inbox.clear()
-        if not inbox:
-            self._may_be_large, self._inbox_bytes = False, 0
-            if self._reader.error is not None and not self.client.is_ending:
-                self._end_with(Error(f"ERR {self._reader.error}"))
+        if inbox.is_empty:
+            self._may_be_large, inbox.parsed_bytes = False, 0
+            if inbox.reader.error is not None and not self.client.is_ending:
+                self._end_with(Error(f"ERR {inbox.reader.error}"))
         if self._replies or self.client.is_ending or self._at_end:
             self.write_replies()
-        is_blocked = self.client.blocked is not None and self._inbox_bytes < BLOCKED_BYTES_MAX
-        pauses = bool(inbox) and not is_blocked
+        is_blocked = self.client.blocked is not None and inbox.waiting_bytes < BLOCKED_BYTES_MAX
+        pauses = not (is_blocked or inbox.is_empty)
         if pauses != self._is_paused and not self._transport.is_closing():
             self._is_paused = pauses
             (self._transport.pause_reading if pauses else self._transport.resume_reading)()
+
+    def _take_apart(self) -> bool:
+        """Take some of what has arrived apart, if it is this connection's turn. Returns whether there is a request."""
+        inbox = self._inbox
+        inbox.reader.limits = STRANGERS_LIMITS if self.client.is_stranger else DEFAULT_LIMITS
+        while inbox.has_unread and not self._is_full and self.client.blocked is None:
+            if not self._server.may_look(self) or inbox.take_apart():
+                break
+            self._server.looked_in_vain()
+        return bool(inbox.requests)
 
     def _has_room(self) -> bool:
         """True if one more request may be begun now."""
@@ -240,12 +242,13 @@ class RedisConnection(asyncio.Protocol):
     def refuse_waiting(self) -> int:
         """Refuse what waits in line, because there is too much of it; returns how many requests. If a part of a
         transaction may be among it, the connection ends, so that no other part is executed."""
-        inbox, count = self._inbox, len(self._inbox)
-        if self.client.queued is not None or any(arguments[0].upper() == b"MULTI" for arguments in inbox):
-            inbox.clear()
+        requests = self._inbox.taken(REFUSED_AT_ONCE)
+        count = len(requests)
+        if self.client.queued is not None or any(arguments[0].upper() == b"MULTI" for arguments in requests):
+            self._inbox.clear()
             self._end_with(error_of(LINE_TOO_LONG))
         else:
-            inbox.clear()
+            requests.clear()
             self._replies.extend([ReadyReply(encode(error_of(LINE_TOO_LONG)))] * count)
             self.advance()
         return count
@@ -262,7 +265,7 @@ class RedisConnection(asyncio.Protocol):
 
     def _cut_off(self) -> bool:
         """End the connection at once, because others need its memory, if it waits for a client that does nothing."""
-        waits_for_client = self._is_full or not (self._replies or self._inbox)
+        waits_for_client = self._is_full or (not self._replies and self._inbox.is_empty)
         if (
             not waits_for_client
             or self._reading.idle_s(self.client.last_used) < self._server.limits.stalled_s
@@ -374,7 +377,7 @@ class RedisConnection(asyncio.Protocol):
         self.write_replies()
 
     def _end_if_done(self) -> None:
-        if self._replies or self._inbox or not (self.client.is_ending or self._at_end):
+        if self._replies or not self._inbox.is_empty or not (self.client.is_ending or self._at_end):
             return
         if not self._transport.is_closing():
             self._transport.close()
@@ -385,14 +388,13 @@ class RedisConnection(asyncio.Protocol):
         client = self.client
         replies = sum(len(reply.data) for reply in self._replies if reply.data is not None)
         replies += self._transport.get_write_buffer_size()
-        requests = self._reader.buffered_bytes + client.queued_bytes + client.watched.held_bytes
-        requests += DECODED_FACTOR_SMALL * self._inbox_bytes
+        requests = self._inbox.held_bytes + client.held_bytes
+        requests += DECODED_FACTOR_SMALL * self._inbox.parsed_bytes
         try:
             self._hold.resize(requests + replies)
         except Unavailable as error:
             self._hold.set(requests + replies)
             if requests > COUNTED_BYTES_MIN and not client.is_ending:
                 self._inbox.clear()
-                self._inbox_bytes = 0
                 client.leave_transaction()
                 self._end_with(error_of(error))

@@ -43,6 +43,8 @@ BEGUN_PER_TURN_MAX = 1024
 """Requests begun in one turn of the loop, some 20 ms of short ones."""
 
 
+BEGUN_PER_LOOK = 15
+"""Requests that are begun in the time in which as many empty lines are passed over as are taken apart at once."""
 PAUSE_S = 0.25
 """If no request is begun for this long, there is no leader or no majority: those in line need not be too many."""
 REFUSED_PER_BEGUN = 16
@@ -257,13 +259,29 @@ class RedisServer:
             self.left -= 1
             connection.quantum -= 1
             return True
+        self._join_line(connection)
+        return False
+
+    def may_look(self, connection: RedisConnection) -> bool:
+        """Whether some of what a connection has sent may be taken apart now; else it waits in line. What has no request
+        in it costs as well, so each look counts."""
+        if self.left > 0 and (connection is self._served or not self._line):
+            self.left -= 1
+            return True
+        self._join_line(connection)
+        return False
+
+    def looked_in_vain(self) -> None:
+        """Note that there was no request: empty lines have cost time, and nothing else is counted for them."""
+        self.left = max(0, self.left - BEGUN_PER_LOOK)
+
+    def _join_line(self, connection: RedisConnection) -> None:
         if not connection.is_in_line:
             connection.is_in_line = True
             self._line.append(connection)
             connection.lined_s = asyncio.get_running_loop().time()
         if not self._turn_is_due:
             self._schedule()
-        return False
 
     def settled_one(self) -> None:
         """Note that one of the requests in flight is answered."""
