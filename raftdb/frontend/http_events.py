@@ -20,6 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from raftdb.errors import RequestRefused, Unavailable
+from raftdb.frontend.http_login import USER
 from raftdb.frontend.http_query import parameters
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_stream import COMMENT, EVENT_STREAM, EventStream, EventStreams, event_block
@@ -35,6 +36,8 @@ PERIOD_S = 0.25
 """How often changes are gathered."""
 WATCHERS_MAX = 256
 """Most streams of this kind at a node: each gets up to four blocks a second."""
+WATCHERS_OF_USER_MAX = 64
+"""So many of them of one user, where there are users."""
 HISTORY_MAX = 500
 """So much of what happened stands in a snapshot of `raft`, and in one block."""
 
@@ -42,8 +45,11 @@ HISTORY_MAX = 500
 class Watcher:
     """One client. `missing` are the topics of which it needs a snapshot."""
 
-    def __init__(self, stream: EventStream, topics: frozenset[str], after: int | None) -> None:
+    def __init__(
+        self, stream: EventStream, topics: frozenset[str], after: int | None, user: bytes | None
+    ) -> None:
         self.stream = stream
+        self.user = user
         self.topics = topics
         self.missing = set(topics)
         self.after = after
@@ -79,10 +85,15 @@ class EventsApi:
         topics = _topics_of(given)
         if len(self.watchers) >= WATCHERS_MAX:
             raise Unavailable("busy", f"{WATCHERS_MAX} pages watch this node", hint="ask another node")
+        user = request.get(USER)
+        if user is not None and sum(one.user == user for one in self.watchers) >= WATCHERS_OF_USER_MAX:
+            raise Unavailable(
+                "busy", f"{WATCHERS_OF_USER_MAX} pages of this user watch this node", hint="close some"
+            )
         self._streams.admit()
         place = given["after"].decode("ascii", "replace") if "after" in given else None
         after = self._number_of(request.headers.get("Last-Event-ID", "") if place is None else place)
-        watcher = Watcher(EventStream(request, lambda: COMMENT), topics, after)
+        watcher = Watcher(EventStream(request, lambda: COMMENT), topics, after, user)
         return await self._streams.run(watcher.stream, self._watch(watcher))
 
     async def _watch(self, watcher: Watcher) -> None:

@@ -5,6 +5,7 @@ import base64
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -230,6 +231,27 @@ async def test_who_waits_for_changes_gets_none_once_the_right_is_gone(guarded: H
     node_of(guarded).here.change(RemoveUser(b"ana"))
     response = await client.receive()
     assert (response.status, response.code) == (401, "unauthenticated")
+
+
+def streams_are(guarded: Harness, count: int) -> bool:
+    """Whether so many are open."""
+    return guarded.api.streams.count == count
+
+
+async def test_one_user_does_not_take_all_streams(guarded: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raftdb.frontend.http_events.WATCHERS_OF_USER_MAX", 2)
+    for count in (1, 2):
+        client = await guarded.connect()
+        await client.send(get("/v1/events", headers=bearer("ana-token")))
+        await wait_until(partial(streams_are, guarded, count))
+    response = await guarded.request(get("/v1/events", headers=bearer("ana-token")))
+    assert (response.status, response.code) == (503, "busy")
+    other = await guarded.connect()
+    await other.send(get("/v1/events", headers=bearer("root-token")))
+    await wait_until(lambda: guarded.api.streams.count == 3)
+    node_of(guarded).here.change(RemoveUser(b"ana"))
+    node_of(guarded).here.change(RemoveToken(b"root", b"t"))
+    await all_are_left(guarded)
 
 
 async def all_are_left(guarded: Harness) -> None:

@@ -244,6 +244,17 @@ def test_lists_have_the_names_that_their_reader_may_read(guarded: Guarded) -> No
     assert listed_by(guarded, Keys(b"")) == keys
 
 
+def test_who_may_write_nothing_gets_no_session(guarded: Guarded) -> None:
+    for grants, allowed in (
+        ((), False),
+        ((b"read keys ",), False),
+        ((b"read keys ", b"write locks a"), True),
+    ):
+        guarded.ana_may(*grants)
+        assert guarded.allows(RegisterSession(SESSION)) is allowed
+    assert guarded.allows(CloseSession(SESSION))
+
+
 def test_a_deadlock_names_no_locks_that_its_reader_may_not_read(guarded: Guarded) -> None:
     guarded.ana_may(b"write locks a")
     session = SessionOperation(SESSION, 1, 1, Lock(b"a1", owner=b"worker-2"))

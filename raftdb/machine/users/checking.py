@@ -24,7 +24,8 @@ from raftdb.machine.users.rights import Domain, Need, Rights
 from raftdb.machine.users.service import PutToken, PutUser, ReadRoles, ReadTokens, ReadUsers, RemoveToken
 
 _NEEDS_NOTHING = (RegisterSession, CloseSession, KeepSession)
-"""What every user may do: a session is a secret of who began it, and gives no right."""
+"""What every user may do, the first one if it may write anything: a session is a secret of who began it, and gives no
+right."""
 NODE = b""
 """On whose behalf a node itself reads, to count what there is, and gives the administrator the password of its
 settings. No user can have this name."""
@@ -75,7 +76,12 @@ def judge(rights: Rights | None, user: bytes, operation: object) -> None:
     error says nothing about what is there."""
     if rights is None:
         raise _forbidden(user, "does not exist any more")
-    if isinstance(operation, _NEEDS_NOTHING) or rights.is_admin or _is_own(operation, user):
+    if rights.is_admin or _is_own(operation, user):
+        return
+    if isinstance(operation, RegisterSession) and not any(grant.changes for grant in rights.grants):
+        # Sessions make room for each other: who may write nothing has no use for one.
+        raise _forbidden(user, "may not write anything, and gets no session")
+    if isinstance(operation, _NEEDS_NOTHING):
         return
     if isinstance(operation, _OF_ADMINISTRATORS):
         raise _forbidden(user, "may not manage users")
