@@ -65,7 +65,7 @@ async def test_what_is_passed_on_keeps_the_rights_of_who_asked() -> None:
         assert isinstance(cluster.execute(operation), Answer)
     cluster.execute(UserOperation(b"root", 1 << 40, PutUser(b"ana", b"", (b"r",))))
     forwarder = cluster.forwarder()
-    for asked in (Set(b"a", b"v"), Set(b"b", b"v"), Get(b"a"), Get(b"b"), ReadPage(b"", b"", 9, True)):
+    for asked in (Set(b"a", b"v"), Set(b"b", b"v"), Get(b"a"), Get(b"b"), ReadPage(b"b", b"", 9, True)):
         forwarder.submit(UserOperation(b"ana", 1, asked), told.append)
     forwarder.submit(Set(b"a", b"nobody's"), told.append)
     await wait_until(lambda: len(told) == 6)

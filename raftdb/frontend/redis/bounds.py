@@ -25,6 +25,8 @@ OUT_BYTES_MAX = 4 * MIB
 """Most bytes of replies of one connection that are expected at once: others wait while long values are read for it."""
 REFUSED_AT_ONCE = 1024
 """Requests of one client that are refused at once, because it has waited for too long."""
+BEGUN_PER_LOOK = 15
+"""Requests that are begun in the time in which as many empty lines are passed over as are taken apart at once."""
 QUANTUM = 16
 """Requests that a connection begins before others have their turn, if others wait."""
 LINE_TOO_LONG = Unavailable("busy", "too many requests wait", hint="send fewer at once")

@@ -20,6 +20,7 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint, RequestRefused, Unavailable
 from raftdb.frontend.accepting import Acceptor
 from raftdb.frontend.impaired_clients import Wrap, as_it_is
+from raftdb.frontend.redis.bounds import BEGUN_PER_LOOK
 from raftdb.frontend.redis.client_state import ClientState
 from raftdb.frontend.redis.connection import RedisConnection
 from raftdb.frontend.redis.cursors import Cursors
@@ -41,10 +42,6 @@ logger = logging.getLogger("raftdb.redis")
 
 BEGUN_PER_TURN_MAX = 1024
 """Requests begun in one turn of the loop, some 20 ms of short ones."""
-
-
-BEGUN_PER_LOOK = 15
-"""Requests that are begun in the time in which as many empty lines are passed over as are taken apart at once."""
 PAUSE_S = 0.25
 """If no request is begun for this long, there is no leader or no majority: those in line need not be too many."""
 REFUSED_PER_BEGUN = 16
@@ -167,7 +164,8 @@ class RedisServer:
         self.evicted = 0
         """How many connections were cut off because others needed their memory."""
         self.left = BEGUN_PER_TURN_MAX
-        """The number of requests that may still be begun in this turn."""
+        self._looked = 0
+        """How many requests may still be begun in this turn, and how many fewer they are for what was looked at."""
         self._ready: list[RedisConnection] = []
         self._line: deque[RedisConnection] = deque()
         self._begun_s = self._moving_s = 0.0
@@ -267,13 +265,16 @@ class RedisServer:
         in it costs as well, so each look counts."""
         if self.left > 0 and (connection is self._served or not self._line):
             self.left -= 1
+            self._looked += 1
             return True
         self._join_line(connection)
         return False
 
     def looked_in_vain(self) -> None:
         """Note that there was no request: empty lines have cost time, and nothing else is counted for them."""
-        self.left = max(0, self.left - BEGUN_PER_LOOK)
+        spent = min(self.left, BEGUN_PER_LOOK)
+        self.left -= spent
+        self._looked += spent
 
     def _join_line(self, connection: RedisConnection) -> None:
         if not connection.is_in_line:
@@ -376,8 +377,9 @@ class RedisServer:
         self._turn_is_due = False
         self.look_for_users()
         now_s = asyncio.get_running_loop().time()
-        if self.left < BEGUN_PER_TURN_MAX:
-            self._begun += BEGUN_PER_TURN_MAX - self.left
+        begun, self._looked = BEGUN_PER_TURN_MAX - self.left - self._looked, 0
+        self._begun += begun
+        if begun:
             if now_s > self._begun_s + PAUSE_S:
                 self._moving_s = now_s
             self._begun_s = now_s
