@@ -10,7 +10,10 @@ import pytest
 
 from raftdb import AsyncClient, Client, SessionLost
 from raftdb.client.flow import Method
+from raftdb.client.leased import LeasedSessions
 from raftdb.client.protocol import close_request
+from raftdb.client.session import Session
+from raftdb.machine.session_records import shown_session
 from tests.e2e.cluster import ROOT, Cluster, clean_environment
 from tests.e2e.waiting import wait_for
 
@@ -24,9 +27,22 @@ def client(shared_cluster: Cluster) -> Iterator[Client]:
         yield client
 
 
-def end_session(client: Client, session: str | None) -> None:
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the sessions that bind keys, which nobody else is told."""
+    ids: list[str] = []
+    registered = LeasedSessions.registered
+
+    def noting(sessions: LeasedSessions, session: Session) -> None:
+        ids.append(session.id)
+        registered(sessions, session)
+
+    monkeypatch.setattr(LeasedSessions, "registered", noting)
+    return ids
+
+
+def end_session(client: Client, session: str) -> None:
     """End a session of somebody else."""
-    assert session is not None
     client._run(Method(close_request(session), lambda response: None))
 
 
@@ -64,13 +80,14 @@ def test_a_key_stays_while_its_program_lives_and_goes_soon_after_it_is_killed(cl
     assert client.get("program-other") == b"stays"
 
 
-def test_a_loss_is_told_and_the_keys_can_be_bound_again(client: Client) -> None:
+def test_a_loss_is_told_and_the_keys_can_be_bound_again(client: Client, begun: list[str]) -> None:
     told = threading.Event()
     with Client(client.addresses, timeout_ms=30_000, session_ttl=3, on_session_lost=told.set) as binder:
         with binder.watch("lost") as changes:
             binder.set("lost", "1", session=True)
             change = next(changes)
-        end_session(client, change.session)
+        assert change.session == shown_session(bytes.fromhex(begun[0]))
+        end_session(client, begun[0])
         assert told.wait(LONG_S)
         assert client.get("lost") is None
         with pytest.raises(SessionLost):
@@ -81,15 +98,13 @@ def test_a_loss_is_told_and_the_keys_can_be_bound_again(client: Client) -> None:
     assert client.get("lost") is None
 
 
-async def test_a_loss_is_told_on_the_event_loop(shared_cluster: Cluster) -> None:
+async def test_a_loss_is_told_on_the_event_loop(shared_cluster: Cluster, begun: list[str]) -> None:
     told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     addresses = shared_cluster.addresses
     async with AsyncClient(addresses, session_ttl=3, on_session_lost=lambda: told.set_result(None)) as binder:
-        async with binder.watch("async-lost") as changes:
-            await binder.set("async-lost", "1", session=True)
-            change = await anext(changes)
+        await binder.set("async-lost", "1", session=True)
         with Client(addresses) as ender:
-            await asyncio.to_thread(end_session, ender, change.session)
+            await asyncio.to_thread(end_session, ender, begun[0])
         async with asyncio.timeout(LONG_S):
             await told
         with pytest.raises(SessionLost):
