@@ -66,7 +66,7 @@ class Change(Generic[V]):
 
     `kind` is `put`, with the new value; `delete`; or `expire`: its time was up. `previous` is the value before, if that
     was asked for and there was one. `expires_at_ms` is when the new value ends, on the cluster clock, None if it stays.
-    `session` is the session of the client that wrote, as hexadecimal digits, if it was written in one.
+    `session` tells the session of the client that wrote, if it was written in one, from others: a digest of its id.
 
     A watch with a snapshot has three more kinds: `snapshot` is a key as it is; `snapshot_end` says that these were all
     of them, as of `revision`; and `reset`, that what was told so far is to be forgotten, because another snapshot
