@@ -1,8 +1,8 @@
 // Who waits for whom, over all locks, as a picture: who waits stands to the left of who holds what it waits for, and on the
 // arrow between them is the lock. So at the right end stand those whom all others wait for.
 
-import { textOf } from "./data/values.js";
-import { s, shown } from "./dom.js";
+import { textOf } from "../data/values.js";
+import { s, shown } from "../dom.js";
 
 const OWNERS_MAX = 40;
 const BOX = { width: 150, height: 30 };
