@@ -130,7 +130,7 @@ async def test_queues_are_seen_put_into_and_paused(tab: Tab, node: Node) -> None
         "document.querySelector('dialog form').dispatchEvent(new Event('input'));"
         "document.querySelector('dialog button[type=submit]').click()"
     )
-    await tab.wait(f"{DETAIL}.includes('three')")
+    await tab.wait(f"{DETAIL}.includes('three') && document.querySelector('dialog') === null")
     await press(tab, "Pause", ".detail")
     await tab.wait("document.querySelector('dialog button[type=submit]') !== null")
     await tab.run("document.querySelector('dialog button[type=submit]').click()")
