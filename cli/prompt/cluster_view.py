@@ -25,8 +25,8 @@ class NodeNews:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
     """The cluster by the answers of all nodes. `leader` is None if no node says that it leads; `latency_ms` is how long
-    the leader took to answer for its status. `down` has the nodes that do not answer, by id, sorted. A majority is
-    counted among the `voters`, without learners."""
+    the leader took to answer for its status. `down` has the nodes that do not answer, by id, sorted; `parted` those that
+    do, but are not heard by the leader. A majority is counted among the `voters`, without learners."""
 
     leader: str | None
     leader_address: str | None
@@ -37,11 +37,12 @@ class ClusterView:
     voters: int
     voters_up: int
     latency_ms: float | None
+    parted: tuple[str, ...] = ()
 
     @property
     def nodes_up(self) -> int:
-        """The number of nodes that answer."""
-        return self.nodes - len(self.down)
+        """The number of nodes that answer, and that the leader hears if there is one."""
+        return self.nodes - len(self.down) - len(self.parted)
 
     @property
     def is_slow(self) -> bool:
@@ -64,6 +65,8 @@ def view_of(news: Mapping[str, NodeNews], members: Mapping[str, Member]) -> Clus
     leaders.sort(key=lambda answer: (-answer[2].term, answer[2].id))
     address, item, status = leaders[0] if leaders else (None, None, None)
     down = [name for name, silent in news.items() if silent.status is None]
+    unheard = () if status is None else tuple(one.id for one in status.members if one.alive is False)
+    parted = {name for name, _, answer in answers if answer.id in unheard}
     voters = [name for name in news if name not in members or members[name].voter]
     return ClusterView(
         leader=None if status is None else status.id,
@@ -73,8 +76,9 @@ def view_of(news: Mapping[str, NodeNews], members: Mapping[str, Member]) -> Clus
         nodes=len(news),
         down=tuple(sorted(members[name].id if name in members else name for name in down)),
         voters=len(voters),
-        voters_up=sum(name not in down for name in voters),
+        voters_up=sum(name not in down and name not in parted for name in voters),
         latency_ms=None if item is None else item.latency_ms,
+        parted=tuple(sorted(answer.id for name, _, answer in answers if name in parted)),
     )
 
 
@@ -133,4 +137,6 @@ class Announcer:
         self._told_leaderless = True
         if view.nodes_up == 0:
             return "no node answers"
+        if view.voters_up >= view.majority:
+            return f"no leader, though {view.voters_up} of {view.voters} nodes are up: they may not hear each other"
         return f"no leader: {view.voters_up} of {view.voters} nodes are up, {view.majority} are needed"

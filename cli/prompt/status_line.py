@@ -41,8 +41,12 @@ def toolbar(view: ClusterView | None, transactions: Transactions) -> Fragments:
         fragments = [("class:bar.bad", " no node answers"), ("", ": commands are tried all the same")]
     else:
         leader = ("class:bar.bad", " no leader") if view.leader is None else ("", f" {view.leader} leads")
-        down = f" ({', '.join(view.down)} down)" if 0 < len(view.down) <= _DOWN_NAMED_MAX else ""
-        up = f"{view.nodes_up} of {view.nodes} up{down}"
+        missing = ", ".join(
+            f"{', '.join(names)} {what}"
+            for names, what in ((view.down, "down"), (view.parted, "cut off"))
+            if 0 < len(names) <= _DOWN_NAMED_MAX
+        )
+        up = f"{view.nodes_up} of {view.nodes} up{f' ({missing})' if missing else ''}"
         fragments = [
             leader,
             _SEPARATOR,

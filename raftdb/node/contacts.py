@@ -68,6 +68,10 @@ class Contacts:
                 self._suspected.add(peer)
                 _log(logging.WARNING, "peer suspected", peer, arrivals, now_s)
 
+    def is_suspected(self, peer: NodeId) -> bool:
+        """True if `peer` should have spoken to this node, and has been silent for longer than it ever was."""
+        return peer in self._suspected
+
     def describe(self, peer: NodeId) -> dict[str, float]:
         """`last_contact_seconds`, if `peer` was heard since it is expected, and `suspicion` (phi), if it is."""
         arrivals = self._arrivals.get(peer)

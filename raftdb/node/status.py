@@ -12,8 +12,11 @@ ROLES = ("leader", "follower", "candidate", "learner", "removed")
 
 
 def members_of(driver: Driver) -> list[dict[str, Any]]:
-    """The members, with `alive`: a connection to them stands; and `put_back`: the folder is an older copy of itself,
-    and the node does not count until it is filled anew.
+    """The members, with `alive`: this node hears them, as far as it can know; and `put_back`: the folder is an older
+    copy of itself, and the node does not count until it is filled anew.
+
+    A connection has to stand, which it does for long after a cable was cut. So who should speak to this node, as
+    followers should to a leader, and is suspected for its silence, is not alive either.
 
     Where this node leads also `match_index`, `caught_up` (see `Progress.tick`), `last_contact_seconds` since the last
     message, and the `suspicion` (phi, see `raftdb.node.suspicion`) that follows from the silence; a follower has the
@@ -38,7 +41,7 @@ def members_of(driver: Driver) -> list[dict[str, Any]]:
             if view.is_leader:
                 entry["match_index"] = view.persisted_index
         else:
-            entry["alive"] = member.id in view.links
+            entry["alive"] = member.id in view.links and not driver.contacts.is_suspected(member.id)
             entry |= driver.contacts.describe(member.id)
             if member.id in followed:
                 entry["match_index"], entry["caught_up"] = followed[member.id]

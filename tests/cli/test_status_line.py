@@ -1,5 +1,6 @@
 """Prompt and bar, the view of the cluster that they show, and what of it is news. On plain values."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -97,6 +98,16 @@ class TestView:
         seen = view_of(all_nodes, MEMBERS)
         assert (seen.nodes, seen.nodes_up, seen.voters, seen.voters_up, seen.majority) == (4, 3, 3, 2, 2)
 
+    def test_who_is_not_heard_by_the_leader_is_cut_off(self) -> None:
+        leading = news("n2", role="leader")
+        assert leading.status is not None
+        heard = {1: True, 2: True, 3: False, 4: False}
+        members = tuple(replace(MEMBERS[f"a:{number}"], alive=alive) for number, alive in heard.items())
+        leading = replace(leading, status=replace(leading.status, members=members))
+        seen = view_of({"a:1": news("n1"), "a:2": leading, "a:3": news("n3"), "a:4": DOWN}, MEMBERS)
+        assert (seen.down, seen.parted, seen.nodes_up, seen.voters_up) == (("n4",), ("n3",), 2, 2)
+        assert "2 of 4 up (n4 down, n3 cut off)" in text(toolbar(seen, Transactions()))
+
     def test_no_leader_and_nobody_at_all(self) -> None:
         assert view_of({"a:1": news("n1", role="candidate")}, MEMBERS).leader is None
         nobody = view_of({"a:1": DOWN, "a:2": DOWN}, {})
@@ -150,7 +161,7 @@ class TestAnnouncer:
         assert announcer.see(view(None, up=2), 100) is None
         assert announcer.see(view(None, up=2), 100 + LEADERLESS_MS_TOLD) is None
         line = announcer.see(view(None, up=2), 100 + LEADERLESS_ANSWERS_TOLD * 2000)
-        assert line == "no leader: 2 of 3 nodes are up, 2 are needed"
+        assert line == "no leader, though 2 of 3 nodes are up: they may not hear each other"
 
 
 def test_the_bar_calls_a_slow_network_so() -> None:
