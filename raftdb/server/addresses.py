@@ -241,7 +241,7 @@ class AddressKeeper:
             self._last_why = error.message
         else:
             told = tuple(f"{peer}={http}" for peer, http in sorted(changed.items()))
-            logger.info("members have moved", extra={"fields": {"members": told}})
+            logger.info("addresses written down", extra={"fields": {"members": told}})
 
     def _redis_of(self, peer: NodeId) -> RedisAddresses:
         return self._settings.advertised_redis if peer == self._view.id else self._book.redis_of(peer)

@@ -53,6 +53,8 @@ export class Cluster extends EventTarget {
     this.ownId = null;
     this.clusterId = null;
     this.firstMembers = null;
+    this.cuts = new Set();
+    this.leaderlessSince = null;
     this.changeIsDue = false;
     this.own = this.#added(new Node("", location.host, ""));
   }
@@ -99,10 +101,23 @@ export class Cluster extends EventTarget {
     return { id: leader.id, term: this.best.status.term, by: this.best.id };
   }
 
-  // Which nodes are up by the word of the node that knows best.
+  // Which nodes are up, and hear the leader, by the word of the node that knows best.
   get alive() {
     const members = this.best?.isHeard ? this.best.status.members : [];
     return new Set(members.filter((member) => member.alive).map((member) => member.id));
+  }
+
+  // Whether what `from` sends does not come to `to`: who is gone hears nothing, the page may know that the link between
+  // them is cut, and the leader says whom it does not hear.
+  isCut(from, to) {
+    if (!this.nodes.get(to)?.isHeard || this.cuts.has(directionOf(from, to))) return true;
+    const leader = this.leader?.id;
+    return (from === leader && !this.alive.has(to)) || (to === leader && !this.alive.has(from));
+  }
+
+  // For how long nobody has been known to lead, in ms.
+  get leaderless() {
+    return this.leaderlessSince === null ? 0 : performance.now() - this.leaderlessSince;
   }
 
   leaderBase() {
@@ -267,6 +282,8 @@ export class Cluster extends EventTarget {
     this.changeIsDue = true;
     requestAnimationFrame(() => {
       this.changeIsDue = false;
+      const isLed = this.leader !== null || this.claimed !== null;
+      this.leaderlessSince = isLed ? null : (this.leaderlessSince ?? performance.now());
       this.dispatchEvent(new Event("change"));
     });
   }
@@ -275,6 +292,11 @@ export class Cluster extends EventTarget {
 // The beginning of the addresses at a member: a member that is reached by TLS says so.
 function baseOf(http) {
   return http.startsWith("https://") ? http : `http://${http}`;
+}
+
+// A direction between two nodes, as the key of a set.
+export function directionOf(from, to) {
+  return `${from}\n${to}`;
 }
 
 // Names in the order in which people count: n2 before n10.

@@ -13,25 +13,28 @@ const LOOKS = {
   request_pre_vote_reply: ["yes", "dot", 5],
   request_vote_reply: ["yes", "dot", 6.5],
   install_snapshot: ["entries", "square", 18],
+  refusal: ["no", "cross", 5],
   timeout_now: ["vote", "triangle", 13],
 };
 const NONE = ["beat", "dot", 3];
-const REFUSAL = ["no", "cross", 5];
 const ENTRIES_GROWTH_MAX = 7;
+// The sign of who leads.
+export const CROWN = "M-13 -6 L-13 -18 L-6 -12 L0 -21 L6 -12 L13 -18 L13 -6 Z";
 // Each direction keeps to its side of the line, so that a message and its answer do not meet.
 const ASIDE = 6;
 
+// What is explained beside the picture: kinds of messages, and what they mean.
 const LEGEND = [
-  ["beat", "dot", 4, "“I am still here”, from the leader"],
-  ["entries", "square", 9, "entries to store, and their receipts"],
-  ["vote", "triangle", 10, "asks for a vote"],
-  ["yes", "dot", 6, "gives its vote"],
-  ["no", "cross", 5.5, "refuses"],
+  [["heartbeat", "heartbeat_reply"], "“I am still here”, from the leader, and “I hear you”"],
+  [["append_entries", "append_entries_reply"], "entries to store, and “I have them”"],
+  [["request_pre_vote", "request_pre_vote_reply"], "“would you vote for me?”, and “yes”"],
+  [["request_vote", "request_vote_reply"], "asks for a vote, and has it"],
+  [["refusal"], "“no”"],
 ];
 
 // The element of a message: `entries` is how many it has, if its kind is one that may have some.
 export function drawn(kind, { entries = 0, isRefusal = false } = {}) {
-  if (isRefusal) return shape(...REFUSAL);
+  if (isRefusal) return shape(...LOOKS.refusal);
   if (kind !== "append_entries") return shape(...(LOOKS[kind] ?? NONE));
   if (entries === 0) return shape(...NONE);
   const [look, form, size] = LOOKS.append_entries;
@@ -50,9 +53,10 @@ export function legend() {
   return h(
     "ul",
     { class: "legend" },
-    LEGEND.map(([look, form, size, words]) =>
-      h("li", {}, s("svg", { viewBox: "-12 -12 24 24", width: 20, height: 20, "aria-hidden": "true" }, shape(look, form, size)), words),
-    ),
+    LEGEND.map(([kinds, words]) => {
+      const one = (kind) => s("svg", { viewBox: "-12 -12 24 24", width: 20, height: 20, "aria-hidden": "true" }, shape(...LOOKS[kind]));
+      return h("li", {}, kinds.map(one), words);
+    }),
   );
 }
 

@@ -55,6 +55,8 @@ const SENTENCES = {
   "peer heard again": ["members", (d) => `hears ${d.peer} again`],
   "peer met for the first time": ["members", (d) => `has met ${d.peer} for the first time`],
   "dial failed": ["members", (d) => `cannot reach ${d.peer}: ${d.reason}`],
+  "addresses written down": ["members", (d) => `has written down where the members are: ${list(d.members)}`],
+  "the network was set": ["members", (d) => `is told to make its links worse: ${linksOf(d)}`],
   "learner has caught up": ["members", (d) => `says that ${d.learner} has caught up`],
   "parted from a removed node": ["members", (d) => `has parted from ${d.node}: ${d.why}`],
   "conflict, truncates": [
@@ -93,6 +95,17 @@ export function told(one) {
   const details = Object.entries(one.details).map(([name, value]) => `${name} ${plain(value)}`);
   const text = shown([one.what, ...details].join(", "), 300);
   return { kind: isGrave ? "trouble" : "other", text, isGrave };
+}
+
+// What fault injection does to the links of a node, in words.
+function linksOf({ default: all, links, cut, clients }) {
+  const parts = [
+    cut && `nothing comes to ${list(cut.split(","))}`,
+    all && all !== "none" && all,
+    links && `to ${links.replaceAll(",", ", to ")}`,
+    clients && `to clients ${clients}`,
+  ];
+  return parts.filter((part) => part).join("; ") || "no more";
 }
 
 function plain(value) {

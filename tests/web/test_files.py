@@ -1,6 +1,7 @@
 """The files of the pages, as text: what they may not contain, and that they are installed."""
 
 import hashlib
+import posixpath
 import re
 import tomllib
 from pathlib import Path
@@ -39,6 +40,22 @@ def test_no_text_can_become_markup_and_nothing_is_loaded_from_elsewhere() -> Non
 def test_every_page_has_its_module() -> None:
     for page in PAGES:
         assert b"export " in files()[f"pages/{page.module}.js"], page
+
+
+def test_what_modules_import_is_there() -> None:
+    imported = re.compile(r'import[^"();]*?\{([^}]*)\} from "(\.[^"]+)"')
+    found = 0
+    for name, body in own_files().items():
+        for names, path in imported.findall(body.decode("utf-8")) if name.endswith(".js") else ():
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+            assert target in files(), f"{name} imports {path}"
+            text = files()[target].decode("utf-8")
+            for one in names.split(","):
+                exported = one.strip().partition(" as ")[0]
+                declared = rf"^export (async )?(function|class|const|let) {re.escape(exported)}\b"
+                assert not exported or re.search(declared, text, re.MULTILINE), f"{name} imports {exported}"
+                found += 1
+    assert found > 100
 
 
 def loaded_by(module: str) -> set[str]:

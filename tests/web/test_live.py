@@ -123,6 +123,32 @@ async def test_the_first_page_shows_the_links_and_sets_them(browser: Browser, cl
         assert first.errors == []
 
 
+async def test_who_is_cut_off_is_not_called_healthy(browser: Browser, cluster: LocalCluster) -> None:
+    async with browser.tab() as first:
+        await first.open(cluster.dashboard_url or "")
+        headline = "document.querySelector('.banner').innerText"
+        await first.wait(f"document.querySelector('.links-form') && {headline}.includes('Healthy')")
+        follower = await first.wait(
+            "raftdbCluster.list().find(one => one.status?.role === 'follower' && one.isHeard)?.id"
+        )
+        form = "document.querySelector('.links-form')"
+        await first.wait(f"{form}.querySelectorAll('option').length === 8")
+        await first.run(f"{form}.querySelectorAll('select')[0].value = '{follower}'")
+        press = f"[...{form}.querySelectorAll('button')].find(one => one.textContent === '%s').click()"
+        await first.run(press % "Cut")
+        await first.wait(f"{headline}.includes('{follower} is cut off')")
+        assert "2 of 3 nodes are up and in touch, no other may fail" in await first.run(headline)
+        await first.wait("document.querySelectorAll('.ring line.cut:not(.half)').length === 2")
+        await first.run(f"{form}.querySelectorAll('select')[0].value = ''")
+        await first.run(press % "Cut")
+        await first.wait(f"{headline}.startsWith('No leader')")
+        assert "links between them are cut" in await first.run(headline)
+        await first.run(press % "Heal")
+        await first.wait(f"{headline}.includes('all 3 nodes are up, one more may fail')")
+        await first.wait("document.querySelectorAll('.ring line.cut').length === 0")
+        assert first.errors == []
+
+
 async def test_without_the_token_the_page_only_looks(browser: Browser, cluster: LocalCluster) -> None:
     address = (cluster.dashboard_url or "").partition("#")[0]
     async with browser.tab() as stranger:

@@ -1,7 +1,7 @@
 // The links between nodes that were started with fault injection: what is set, and setting it (docs/network.md). A node
 // knows and sets the links on which it sends.
 
-import { compare } from "../cluster.js";
+import { compare, directionOf } from "../cluster.js";
 import { fill, h, say, set, shown } from "../dom.js";
 import { list, number } from "../words.js";
 
@@ -82,6 +82,8 @@ export class Links {
 
   #show() {
     const { cluster, api } = this.view;
+    const cut = [...this.known].flatMap(([from, links]) => Object.keys(links).filter((to) => links[to].is_cut).map((to) => directionOf(from, to)));
+    cluster.cuts = new Set(cut);
     const ids = cluster.list().map((node) => node.id).sort(compare);
     if (ids.join("\n") !== this.ids) this.#arrange(ids);
     const heads = ids.map((id) => h("th", { scope: "col" }, shown(id, 24)));

@@ -1,8 +1,7 @@
 // The stage of a lesson: servers in a ring with their timers, messages between them, and their logs side by side.
 
 import { add, fill, h, s, say, set, shown } from "../dom.js";
-import { drawn, legend, placeOn } from "../messages.js";
-import { CROWN } from "../ring.js";
+import { CROWN, drawn, legend, placeOn } from "../messages.js";
 
 const SIZE = { width: 560, height: 400 };
 const RADIUS = 38;

@@ -1,13 +1,13 @@
 // The first page: is all well, who leads, what travels between the nodes, and what has just happened.
 
+import { Ring } from "../cluster/ring.js";
 import { confirm } from "../confirm.js";
 import { fill, h, say, set, shown } from "../dom.js";
-import { census, health, lagOf, ROLES } from "../health.js";
+import { census, health, lagOf, ROLES, silenceOf } from "../health.js";
 import { legend } from "../messages.js";
-import { Ring, silenceOf } from "../ring.js";
 import { Looks } from "../rates.js";
 import { told } from "../story.js";
-import { bytes, count, duration, number, rate, time } from "../words.js";
+import { bytes, count, duration, exactTime, number, rate } from "../words.js";
 
 const STORY_LINES = 9;
 const STALL_MS_SHOWN = 1000;
@@ -103,7 +103,7 @@ function storyLine({ one, kind, text, isGrave }) {
   return h(
     "li",
     { class: isGrave ? "grave" : kind },
-    h("time", { class: "soft mono" }, time(one.time_ms)),
+    h("time", { class: "soft mono" }, exactTime(one.time_ms)),
     h("span", {}, h("strong", {}, shown(one.from.id)), ` ${text}`),
   );
 }
@@ -168,7 +168,10 @@ function facts(node, leader, member) {
   const parts = [`term ${node.status.term}`, `${count(node.status.commit_index, "entry", "entries")} committed`];
   const lag = lagOf(node, leader);
   if (lag !== "") parts.push(lag);
-  if (member?.suspicion > 1) parts.push(`suspicion ${member.suspicion.toFixed(1)}`);
+  if (leader !== null && node !== leader && member?.alive === false) {
+    const silence = member.last_contact_seconds;
+    parts.push(`${leader.id} does not hear it${silence === undefined ? "" : `, since ${duration(silence * 1000)}`}`);
+  }
   if (node.status.put_back) parts.push("its folder is an older copy, and is filled anew");
   return parts.join(" · ");
 }

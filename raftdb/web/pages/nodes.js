@@ -2,8 +2,7 @@
 
 import { confirm } from "../confirm.js";
 import { fill, h, say, shown } from "../dom.js";
-import { lagOf, ROLES } from "../health.js";
-import { silenceOf } from "../ring.js";
+import { lagOf, ROLES, silenceOf } from "../health.js";
 import { course } from "../nodes/course.js";
 import { Looks } from "../rates.js";
 import { told } from "../story.js";

@@ -1,9 +1,8 @@
 // The picture of the cluster: nodes in a ring, their roles as shapes and words, and the messages that travel between them.
 
-import { add, fill, s, say, set, shown } from "./dom.js";
-import { lagOf, ROLES } from "./health.js";
-import { drawn, placeOn } from "./messages.js";
-import { ago } from "./words.js";
+import { add, fill, s, say, set, shown } from "../dom.js";
+import { lagOf, ROLES, silenceOf } from "../health.js";
+import { CROWN, drawn, placeOn } from "../messages.js";
 
 // How far apart nodes are, as [x, y] from the middle, in windows that are wide and narrow, for few nodes and many.
 const WIDE = [220, 160];
@@ -15,14 +14,21 @@ const BESIDE = 84;
 const ABOVE = 24;
 const BELOW = 52;
 const FLIGHT_MS = 450;
-// Votes are rare, and what a person wants to see.
-const VOTE_FLIGHT_MS = 1000;
 const GATHERED_MS = 250;
+// The messages of an election are rare, and what a person wants to see: [which step of it, how long one travels]. Nodes
+// tell in turn what they have sent, so an answer may be known before its question: each step leaves so much later.
+const ELECTION = {
+  request_pre_vote: [0, 350],
+  request_pre_vote_reply: [1, 350],
+  request_vote: [2, 550],
+  request_vote_reply: [3, 550],
+};
+const STEPS = 4;
+// A node is shown to do a step once those before it have arrived at it in the picture; but no later than this.
+const HELD_MS_MAX = 3000;
 const FLYING_MAX = 120;
 const CROWD = 5;
 const LOST_AFTER = 0.55;
-
-export const CROWN = "M-13 -6 L-13 -18 L-6 -12 L0 -21 L6 -12 L13 -18 L13 -6 Z";
 
 export class Ring {
   // `onPick` gets the id of a node that was chosen.
@@ -40,6 +46,7 @@ export class Ring {
     this.flying = new Set();
     this.isStill = matchMedia("(prefers-reduced-motion: reduce)");
     this.frame = null;
+    this.landed = false;
     this.order = "";
     this.isNarrow = matchMedia("(max-width: 600px)");
   }
@@ -54,7 +61,9 @@ export class Ring {
     for (const line of this.lines.children) {
       const leader = cluster.leader?.id;
       const ends = [line.dataset.from, line.dataset.to];
-      set(line, { class: ends.includes(leader) ? "led" : null });
+      const [there, back] = [cluster.isCut(...ends), cluster.isCut(...ends.reverse())];
+      const isOn = ends.every((id) => cluster.nodes.get(id)?.isHeard);
+      set(line, { class: isOn && (there || back) ? (there && back ? "cut" : "cut half") : ends.includes(leader) ? "led" : null });
     }
   }
 
@@ -111,7 +120,7 @@ export class Ring {
   }
 
   #node(node, x, y, radius) {
-    const view = { x, y, radius };
+    const view = { x, y, radius, electedAt: null };
     view.timer = s("circle", { class: "timer", r: radius + 7, pathLength: 100, transform: "rotate(-90)" });
     view.disc = s("g", { class: "disc" });
     const isLong = node.id.length > ID_CHARACTERS_LARGE_MAX;
@@ -142,7 +151,7 @@ export class Ring {
     const view = this.views.get(node.id);
     const leader = this.cluster.leader;
     const isGone = !node.isHeard;
-    const role = isGone ? "gone" : (node.status?.role ?? "gone");
+    const role = isGone ? "gone" : this.#roleOf(node, view);
     if (view.shown !== role) {
       view.shown = role;
       set(view.group, { class: `node ${role}` });
@@ -157,6 +166,31 @@ export class Ring {
     this.#tick(node, view);
   }
 
+  // A node that has just been elected is crowned in the picture when the votes have arrived there.
+  #roleOf(node, view) {
+    const role = node.status?.role ?? "gone";
+    const isNew = role === "leader" && view.shown !== undefined && view.shown !== "leader" && !this.isStill.matches;
+    if (!isNew) {
+      view.electedAt = null;
+      return role;
+    }
+    const now = performance.now();
+    view.electedAt ??= now;
+    const since = now - view.electedAt;
+    if (since < 2 * GATHERED_MS || (since < HELD_MS_MAX && this.#waiting().has(view))) return "candidate";
+    view.electedAt = null;
+    return role;
+  }
+
+  // The nodes to which messages of an election are still to come, with the earliest step of those.
+  #waiting() {
+    const waiting = new Map();
+    for (const { step, to, isLost } of this.flying) {
+      if (step < STEPS && !isLost) waiting.set(to, Math.min(step, waiting.get(to) ?? STEPS));
+    }
+    return waiting;
+  }
+
   // The arc is the time without a word from a leader: when it is full, the node stands for election.
   #tick(node, view) {
     const { timer } = node;
@@ -169,20 +203,28 @@ export class Ring {
   #launch(from, flow, at) {
     if (this.flying.size >= FLYING_MAX || !this.views.has(from) || !this.views.has(flow.to)) return;
     const element = drawn(flow.kind, { entries: flow.entries, isRefusal: flow.refusals > 0 });
-    const isLost = !this.cluster.nodes.get(flow.to)?.isHeard;
-    const flightMs = flow.kind.includes("vote") ? VOTE_FLIGHT_MS : FLIGHT_MS;
-    this.flying.add({ element, from: this.views.get(from), to: this.views.get(flow.to), at, flightMs, isLost });
+    const isLost = this.cluster.isCut(from, flow.to);
+    const [step, flightMs] = ELECTION[flow.kind] ?? [STEPS, FLIGHT_MS];
+    const ends = { from: this.views.get(from), to: this.views.get(flow.to) };
+    this.flying.add({ element, ...ends, at: at + (step % STEPS) * GATHERED_MS, leftAt: null, flightMs, isLost, step });
     if (this.frame === null) this.frame = requestAnimationFrame(() => this.#move());
   }
 
   #move() {
     const now = performance.now();
+    const waiting = this.#waiting();
     for (const flight of this.flying) {
-      const share = (now - flight.at) / flight.flightMs;
-      if (share < 0) continue;
+      if (flight.leftAt === null) {
+        const isEarly = waiting.get(flight.from) < flight.step || (flight.step === STEPS && (flight.from.electedAt ?? flight.to.electedAt) !== null);
+        const isHeld = isEarly && now - flight.at < HELD_MS_MAX;
+        if (now < flight.at || isHeld) continue;
+        flight.leftAt = now;
+      }
+      const share = (now - flight.leftAt) / flight.flightMs;
       if (share >= (flight.isLost ? LOST_AFTER : 1)) {
         flight.element.remove();
         this.flying.delete(flight);
+        this.landed ||= flight.step < STEPS;
         continue;
       }
       if (!flight.element.isConnected) add(this.flights, [flight.element]);
@@ -190,14 +232,10 @@ export class Ring {
       flight.element.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
       if (flight.isLost) flight.element.setAttribute("opacity", (1 - share / LOST_AFTER).toFixed(2));
     }
+    if (this.landed) this.update(this.cluster);
+    this.landed = false;
     this.frame = this.flying.size > 0 ? requestAnimationFrame(() => this.#move()) : null;
   }
-}
-
-// "last heard 12 s ago", or why a node is not heard though it may be up.
-export function silenceOf(node, cluster) {
-  if (!cluster.isReachable(node.id)) return "reload to hear it";
-  return node.silence === Infinity ? "not heard yet" : `last heard ${ago(node.silence)}`;
 }
 
 function outline(role, radius) {
