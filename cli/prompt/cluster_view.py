@@ -25,8 +25,8 @@ class NodeNews:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
     """The cluster by the answers of all nodes. `leader` is None if no node says that it leads; `latency_ms` is how long
-    the leader took to answer for its status. `down` has the nodes that do not answer, by id, sorted; `parted` those that
-    do, but are not heard by the leader. A majority is counted among the `voters`, without learners."""
+    the leader took to answer for its status. `down` has the nodes that do not answer, by id, sorted; `parted`
+    those that do, but are not heard by the leader. A majority is counted among the `voters`, without learners."""
 
     leader: str | None
     leader_address: str | None

@@ -100,9 +100,9 @@ class Member:
 
     A member that is not a `voter` is a learner, which becomes a voter by itself if it is `joining`. `match_index` is
     the last index at which its log agrees with the leader's. `alive` says whether the answering node hears it, and
-    `problem` why there is no connection to it. `last_contact_seconds` is the time since it was last heard, and `suspicion` is phi, which grows
-    as so long a silence gets less likely. `put_back`: its data folder is an older copy of itself, and it does not count
-    towards majorities until it has caught up.
+    `problem` why there is no connection to it. `last_contact_seconds` is the time since it was last heard, and
+    `suspicion` is phi, which grows as so long a silence gets less likely. `put_back`: its data folder is an older copy
+    of itself, and it does not count towards majorities until it has caught up.
     """
 
     id: str

@@ -1,5 +1,7 @@
 """What a node says about itself, from a replica and a driver made by hand."""
 
+import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -24,7 +26,12 @@ PROGRESS = {
 
 
 def driver(
-    *, leads: bool = False, leader: str | None = "n2", applied_index: int = 7, commit_index: int = 7
+    *,
+    leads: bool = False,
+    leader: str | None = "n2",
+    applied_index: int = 7,
+    commit_index: int = 7,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Driver:
     """Node n1, which heard from n2 when it was last expected to speak."""
     state = SimpleNamespace(
@@ -40,10 +47,10 @@ def driver(
     replica = SimpleNamespace(
         raft=SimpleNamespace(state=state), links={"n2", "n3"}, applied_index=applied_index
     )
-    contacts = Contacts(heartbeat_s=0.075)
+    contacts = Contacts(heartbeat_s=0.075, clock=clock)
     contacts.look(cast(RaftState, state))
     contacts.heard("n2")
-    made = SimpleNamespace(view=NodeView(cast(Replica, replica)), contacts=contacts)
+    made = SimpleNamespace(view=NodeView(cast(Replica, replica)), contacts=contacts, state=state)
     return cast(Driver, made)
 
 
@@ -58,6 +65,22 @@ def test_contact_and_suspicion_are_told_of_those_who_speak_to_this_node(
     assert [member["id"] for member in members if "suspicion" in member] == expected
     assert [member["id"] for member in members if "last_contact_seconds" in member] == heard
     assert all(member["alive"] for member in members)
+
+
+def test_who_is_connected_and_silent_is_not_alive() -> None:
+    now_s = 0.0
+    made = driver(leads=True, leader="n1", clock=lambda: now_s)
+    while now_s < 2:
+        now_s += 0.05
+        made.contacts.heard("n2")
+        made.contacts.look(cast(Any, made).state)
+    assert {member["id"]: member["alive"] for member in members_of(made)} == {
+        "n1": True,
+        "n2": True,
+        "n3": False,
+    }
+    made.contacts.heard("n3")
+    assert all(member["alive"] for member in members_of(made))
 
 
 @pytest.mark.parametrize("leader", ["n2", None])
