@@ -68,14 +68,15 @@ def _ask_for_votes(state: RaftState, candidacy: Candidacy) -> None:
     repaired soon only when another packet follows, and a link between followers carries hardly any other packets:
     without one, the sender waits for a timeout that doubles with each loss (hazard B110).
     """
-    last, term = state.log.last, state.term
+    last, term, asked_ticks = state.log.last, state.term, state.measured.now_ticks
     for voter in state.configurations.voters:
         if voter == state.id or voter in candidacy.granted or voter in candidacy.refused:
             continue
         if state.role is Role.PRE_CANDIDATE:
-            state.say(RequestPreVote(state.id, voter, term + 1, last.index, last.term))
+            state.say(RequestPreVote(state.id, voter, term + 1, last.index, last.term, asked_ticks))
         else:
-            state.say(RequestVote(state.id, voter, term, last.index, last.term, transfer=candidacy.transfer))
+            is_told = candidacy.transfer
+            state.say(RequestVote(state.id, voter, term, last.index, last.term, is_told, asked_ticks))
 
 
 def on_timeout_now(state: RaftState, message: TimeoutNow) -> None:
@@ -103,7 +104,7 @@ def on_request_pre_vote(state: RaftState, message: RequestPreVote) -> None:
     if refusal is None:
         _give_way(state, message)
     term = state.term if refusal else message.term
-    state.say(RequestPreVoteReply(state.id, message.source, term, granted=not refusal))
+    state.say(RequestPreVoteReply(state.id, message.source, term, not refusal, message.asked_ticks))
 
 
 def on_request_vote(state: RaftState, message: RequestVote) -> None:
@@ -117,7 +118,7 @@ def on_request_vote(state: RaftState, message: RequestVote) -> None:
         refusal = f"voted for {state.voted_for}"
     _tell_answer(state, message, "vote", refusal)
     if refusal:
-        state.say(RequestVoteReply(state.id, message.source, state.term, granted=False))
+        state.say(RequestVoteReply(state.id, message.source, state.term, False, message.asked_ticks))
         return
     if state.voted_for is None:
         state.set_hard_state(state.term, message.source)
@@ -125,7 +126,7 @@ def on_request_vote(state: RaftState, message: RequestVote) -> None:
             become_follower(state, state.term, None)
         restart_election_timer(state)
         state.has_given_way = False
-    state.promise(RequestVoteReply(state.id, message.source, state.term, granted=True))
+    state.promise(RequestVoteReply(state.id, message.source, state.term, True, message.asked_ticks))
 
 
 def _tell_answer(

@@ -4,6 +4,7 @@ The measurements are volatile, and kept over terms and roles, because the networ
 changes.
 """
 
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -11,7 +12,10 @@ from raftdb.core.model import NodeId, Term
 
 GAP_HALF_LIFE_MS = 180_000
 """After so long the largest gap counts for half, so that a bad minute is forgotten."""
-TRIPS_REMEMBERED_MAX = 256
+TRIPS_COUNTED = 3
+"""The shortest of so many latest trips counts: a lost packet makes one of them long, a network that has become slow all
+of them."""
+PEERS_REMEMBERED_MAX = 256
 """Nodes whose trips are remembered: more than a cluster has members."""
 
 
@@ -20,8 +24,9 @@ class Measured:
     """Trips to peers, and the largest gap between heartbeats; `largest_gap_ticks` fades with every tick."""
 
     largest_gap_ticks: float = 0.0
-    trips_ms: dict[NodeId, int] = field(default_factory=dict)
-    """How long a small message takes to a peer and back, as the link to that peer last measured it."""
+    now_ticks: int = 0
+    """This node's own clock, which only it reads: ticks since it started."""
+    _trips_ms: dict[NodeId, deque[int]] = field(default_factory=dict)
     _ticks: int = 0
     """Since the latest heartbeat was heard."""
     _heartbeat: tuple[NodeId, Term, int] | None = None
@@ -29,6 +34,7 @@ class Measured:
 
     def tick(self, tick_ms: int) -> None:
         """A tick has passed."""
+        self.now_ticks += 1
         self._ticks += 1
         self.largest_gap_ticks *= 0.5 ** (tick_ms / GAP_HALF_LIFE_MS)
 
@@ -45,12 +51,19 @@ class Measured:
         self._heartbeat, self._ticks = (leader, term, round_), 0
 
     def trip(self, peer: NodeId, milliseconds: int) -> None:
-        """The link to `peer` was measured."""
-        if peer in self.trips_ms or len(self.trips_ms) < TRIPS_REMEMBERED_MAX:
-            self.trips_ms[peer] = milliseconds
+        """A small message took so long to `peer` and back."""
+        if peer not in self._trips_ms:
+            if len(self._trips_ms) == PEERS_REMEMBERED_MAX:
+                return
+            self._trips_ms[peer] = deque(maxlen=TRIPS_COUNTED)
+        self._trips_ms[peer].append(milliseconds)
+
+    def trip_ms(self, peer: NodeId) -> int | None:
+        """How long a small message takes to `peer` and back; None if that was never measured."""
+        return min(self._trips_ms[peer]) if peer in self._trips_ms else None
 
     def trip_to(self, peers: Collection[NodeId], *, count: int) -> int:
         """How many milliseconds it takes until `count` of `peers` have answered; until the last one that was ever
         measured, if those are fewer; 0 if none was."""
-        trips = sorted(self.trips_ms[peer] for peer in peers if peer in self.trips_ms)[:count]
+        trips = sorted(trip for peer in peers if (trip := self.trip_ms(peer)) is not None)[:count]
         return trips[-1] if trips else 0

@@ -2,6 +2,8 @@
 
 Every message names its sender, its receiver and a term. `term` is the sender's current term, but for the pre-vote:
 a `RequestPreVote` carries the term the sender *would* start, and a granted reply echoes that term.
+Requests for votes carry when they were made, `asked_ticks` of the candidate's own clock (0: it does not say), and the
+answers echo it, so that also a late one shows how long the way there and back is.
 Messages are frozen: in one process they may be shared, between processes `raftdb.wire.peer` encodes them.
 """
 
@@ -21,6 +23,7 @@ class RequestPreVote:
     term: Term
     last_index: Index
     last_term: Term
+    asked_ticks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class RequestPreVoteReply:
     target: NodeId
     term: Term
     granted: bool
+    asked_ticks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class RequestVote:
     last_index: Index
     last_term: Term
     transfer: bool = False
+    asked_ticks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class RequestVoteReply:
     target: NodeId
     term: Term
     granted: bool
+    asked_ticks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,6 +257,8 @@ def _on_received(state: RaftState, event: Received) -> None:
             term=message.term,
         )
         return
+    if isinstance(message, RequestPreVoteReply | RequestVoteReply):
+        timing.heard_answer(state, message)
     if _enter_term_of(state, message):
         HANDLERS[state.role, type(message)](state, message)
 
@@ -305,7 +307,7 @@ def _answer_old_term(state: RaftState, message: Message) -> None:
     would confirm rounds that were never begun (hazard B50).
     """
     if isinstance(message, RequestVote):
-        state.say(RequestVoteReply(state.id, message.source, state.term, granted=False))
+        state.say(RequestVoteReply(state.id, message.source, state.term, False, message.asked_ticks))
     elif isinstance(message, AppendEntries):
         state.say(AppendEntriesReply(state.id, message.source, state.term, message.previous_index, False, 0))
     elif isinstance(message, InstallSnapshot):

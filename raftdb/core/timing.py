@@ -10,8 +10,8 @@ after the heartbeat that began it: then the network was slow. Otherwise messages
 how long a cable was unplugged says nothing about the next leader.
 
 An election takes trips of its own, to the majority that answers first: the timeout is never shorter than some of those,
-or votes would arrive when they are no longer counted. Before two heartbeats were heard, the timeout follows from these
-trips alone.
+or votes would arrive when they are no longer counted. The links measure the trips now and then, and the answers to who
+stands measure them just when it matters. Before two heartbeats were heard, the timeout follows from these trips alone.
 
 Followers tell the leader their timeouts with each answer to a heartbeat. So heartbeats are as rare as the most
 impatient follower allows, and the leader waits for a majority for as long as that majority waits for it.
@@ -22,7 +22,7 @@ from math import ceil
 
 from raftdb.core import quorum
 from raftdb.core.events import TripMeasured
-from raftdb.core.messages import Heartbeat
+from raftdb.core.messages import Heartbeat, RequestPreVoteReply, RequestVoteReply
 from raftdb.core.model import NodeId
 from raftdb.core.state import Leadership, RaftState
 
@@ -129,6 +129,15 @@ def on_trip_measured(state: RaftState, event: TripMeasured) -> None:
     _fit_deadline(state)
 
 
+def heard_answer(state: RaftState, message: RequestPreVoteReply | RequestVoteReply) -> None:
+    """A voter has answered, perhaps too late to count. How long that took is how long votes are to be waited for: on a
+    network that has just become slow no election would succeed until the links have been measured anew."""
+    if 0 < message.asked_ticks <= state.measured.now_ticks:
+        ticks = state.measured.now_ticks - message.asked_ticks
+        state.measured.trip(message.source, ticks * state.settings.tick_ms)
+        _fit_deadline(state)
+
+
 def draw_election_timeout(state: RaftState) -> int:
     """How many ticks to wait for a leader this time: drawn at random, so that split votes do not repeat (thesis
     3.4)."""
@@ -145,8 +154,9 @@ def wait_for_candidate(state: RaftState) -> None:
 
 
 def _fit_deadline(state: RaftState) -> None:
-    """A deadline that was drawn before the latest measurement is drawn again if it is too early now."""
-    if state.election_deadline_ticks < election_timeout_ticks(state):
+    """A deadline that could not be drawn any more, after the latest measurement, is drawn again."""
+    timeout_ticks = election_timeout_ticks(state)
+    if not timeout_ticks <= state.election_deadline_ticks < 2 * timeout_ticks:
         state.election_deadline_ticks = draw_election_timeout(state)
 
 

@@ -205,7 +205,7 @@ class NodeView:
 
     def trip_seconds(self, node: NodeId) -> float | None:
         """How long a small message takes to that node and back; None if it was not measured."""
-        trip_ms = self._replica.raft.state.measured.trips_ms.get(node)
+        trip_ms = self._replica.raft.state.measured.trip_ms(node)
         return None if trip_ms is None else trip_ms / 1000
 
     @property

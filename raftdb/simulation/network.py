@@ -126,6 +126,10 @@ class Network:
         self.blocked = frozenset().union(*(cut.pairs for cut in self._cuts.values()))
         self._lost = frozenset().union(*(cut.pairs for cut in self._cuts.values() if not cut.drains))
 
+    def become_slow(self, way_us: int) -> None:
+        """From now on all that is sent takes `way_us` longer, and what is lost is sent again."""
+        self._slow_way_us = way_us
+
     def send(self, envelope: Envelope) -> None:
         """Send a frame, which may be lost, damaged, misdirected, doubled or delayed."""
         chance, faults = self._chance, self.faults

@@ -33,8 +33,8 @@ class PeerEvents:
     `on_peer_up(id)`: the handshake is done, and messages can pass. `on_peer_down(id, reason)`: they no longer can; it
     always follows an `on_peer_up` of the same peer. `on_refused(id, code, reason)`: the handshake ended in a refusal,
     by either side; `id` is the peer that was dialled, or the one that the caller claims to be. `on_sighted(id,
-    address)`: a node that was dialled as another one answered that it is `id`. `on_trip(id, seconds)`: the shortest of
-    the latest trips over the link, told whenever one was measured; only links that this node dialled are measured.
+    address)`: a node that was dialled as another one answered that it is `id`. `on_trip(id, seconds)`: a trip over the
+    link was measured; only links that this node dialled are.
     """
 
     on_peer_up: Callable[[str], None] = _ignore_up

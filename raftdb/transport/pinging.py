@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-from raftdb.errors import required
 from raftdb.transport.kernel_retries import fit_kernel_retries
 from raftdb.transport.limits import LinkLimits
 from raftdb.transport.stream import FrameStream
@@ -30,7 +29,7 @@ class Pinger:
     def measured(self, seconds: float) -> None:
         """Note a trip, in seconds, that a ping or a handshake has measured."""
         self._trips.note(seconds)
-        self._on_trip(required(self._trips.usual_s, "trip, though one was just noted"))
+        self._on_trip(seconds)
 
     async def run(self, stream: FrameStream) -> str:
         """Ping for as long as the peer answers; returns in words why that ended."""

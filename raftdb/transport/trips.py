@@ -8,8 +8,8 @@ a wait was too short, because the network has changed then.
 from collections import deque
 
 TRIPS_REMEMBERED = 8
-"""The number of latest trips that count. The shortest one shows the network without losses, the middle one a usual
-trip, and the longest the effect of a lost packet."""
+"""The number of latest trips that count. The middle one shows a usual trip, and the longest the effect of a lost
+packet."""
 TRIPS_WAITED = 10
 """A wait is this many times the longest trip, because an answer can be lost, and its repetition, too."""
 
@@ -27,11 +27,6 @@ class Trips:
     def forget(self) -> None:
         """Forget all trips, because a wait was too short."""
         self._latest.clear()
-
-    @property
-    def usual_s(self) -> float | None:
-        """The shortest of the latest trips, which is one without losses; None before the first."""
-        return min(self._latest, default=None)
 
     @property
     def typical_s(self) -> float | None:

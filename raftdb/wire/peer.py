@@ -82,10 +82,10 @@ _APPEND_FIELDS: tuple[Check, ...] = (is_node_id, is_node_id, is_number, is_numbe
 
 
 MESSAGE_FIELDS: dict[type[Message], tuple[Check, ...]] = {
-    RequestPreVote: (is_node_id, is_node_id, is_number, is_number, is_number),
-    RequestPreVoteReply: (is_node_id, is_node_id, is_number, is_flag),
-    RequestVote: (is_node_id, is_node_id, is_number, is_number, is_number, is_flag),
-    RequestVoteReply: (is_node_id, is_node_id, is_number, is_flag),
+    RequestPreVote: (is_node_id, is_node_id, is_number, is_number, is_number, is_number),
+    RequestPreVoteReply: (is_node_id, is_node_id, is_number, is_flag, is_number),
+    RequestVote: (is_node_id, is_node_id, is_number, is_number, is_number, is_flag, is_number),
+    RequestVoteReply: (is_node_id, is_node_id, is_number, is_flag, is_number),
     AppendEntries: _APPEND_FIELDS,
     AppendEntriesReply: (
         *(is_node_id, is_node_id, is_number, is_number, is_flag),

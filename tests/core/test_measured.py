@@ -1,6 +1,6 @@
 """What a node remembers of its network."""
 
-from raftdb.core.measured import GAP_HALF_LIFE_MS, TRIPS_REMEMBERED_MAX, Measured
+from raftdb.core.measured import GAP_HALF_LIFE_MS, PEERS_REMEMBERED_MAX, Measured
 
 TICK_MS = 25
 
@@ -61,8 +61,15 @@ def test_a_majority_is_as_near_as_its_farthest_node() -> None:
 
 def test_trips_to_strangers_are_not_remembered_without_end() -> None:
     measured = Measured()
-    for number in range(2 * TRIPS_REMEMBERED_MAX):
-        measured.trip(f"n{number}", 1)
-    measured.trip("n0", 7)
-    assert len(measured.trips_ms) == TRIPS_REMEMBERED_MAX
-    assert measured.trips_ms["n0"] == 7
+    for number in range(2 * PEERS_REMEMBERED_MAX):
+        measured.trip(f"n{number}", 7)
+    measured.trip("n0", 1)
+    remembered = [measured.trip_ms(f"n{number}") for number in range(2 * PEERS_REMEMBERED_MAX)]
+    assert remembered == [1] + [7] * (PEERS_REMEMBERED_MAX - 1) + [None] * PEERS_REMEMBERED_MAX
+
+
+def test_one_trip_that_is_late_says_nothing_and_some_in_a_row_say_that_the_way_is_long() -> None:
+    measured = Measured()
+    for milliseconds, expected in ((1, 1), (1, 1), (800, 1), (1, 1), (800, 1), (810, 1), (820, 800), (1, 1)):
+        measured.trip("n2", milliseconds)
+        assert measured.trip_ms("n2") == expected
