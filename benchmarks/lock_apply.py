@@ -18,7 +18,7 @@ from raftdb.machine.entries import encode, stamp
 from raftdb.machine.layer import Layer
 from raftdb.machine.locks.deadlocks import VISITED_MAX
 from raftdb.machine.locks.holding import Lock, Unlock
-from raftdb.machine.locks.records import LockMode, token_of
+from raftdb.machine.locks.records import LockMode, owner_in, token_of
 from raftdb.machine.machine import Machine
 from raftdb.machine.operations import Expire, Operation, SessionOperation, WaitingOperation
 from raftdb.machine.sessions import CloseSession, RegisterSession
@@ -61,7 +61,7 @@ class State:
 
     def unlock(self, name: bytes, owner: bytes) -> float:
         """Let it give the lock back."""
-        return self.apply(Unlock(name, token_of(self.store, owner, name)))
+        return self.apply(Unlock(name, token_of(self.store, owner_in(b"", owner), name)))
 
 
 def line(state: State, waits: int) -> dict[str, Callable[[], float]]:

@@ -85,6 +85,9 @@ SESSION_TTL_MS_MAX = 24 * 3_600_000
 SESSIONS_MAX = 65_536
 """Most sessions; registering one more ends the one that was idle for longest."""
 
+USER_SESSIONS_MAX = SESSIONS_MAX // 4
+"""Most sessions of one user, so that no user takes those of all others; one more ends one of its own."""
+
 NODE_SESSIONS_MAX = 4_096
 """Most sessions of nodes, which pass requests on: those of 64 starts within an hour. They are counted apart, so that no
 client's session ever takes the place of one."""

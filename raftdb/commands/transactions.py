@@ -14,7 +14,7 @@ from raftdb.limits import (
     Limits,
 )
 from raftdb.machine.integers import INTEGER_MAX
-from raftdb.machine.locks.holding import Fence, checked_fence
+from raftdb.machine.locks.fencing import Fence, checked_fence
 from raftdb.machine.operations import (
     ClientOperation,
     Comparison,

@@ -10,10 +10,10 @@ from raftdb.commands.spec import CommandSpec, lookup, parse
 from raftdb.errors import RequestRefused
 from raftdb.limits import DEFAULT_LIMITS, WAIT_MS_MAX, Limits
 from raftdb.machine.arguments import seconds_ms
-from raftdb.machine.operations import SessionOperation, asked_of
+from raftdb.machine.operations import SessionOperation, UserOperation, asked_of
 from raftdb.machine.service import Command
 from raftdb.machine.services import COMMANDS
-from raftdb.machine.waiting import TurnWaiting, Waiting
+from raftdb.machine.waiting import Asker, TurnWaiting, Waiting
 
 
 class Asked(NamedTuple):
@@ -29,6 +29,13 @@ def command_of(operation: object) -> Command:
     return operation.operation if isinstance(operation, SessionOperation) else operation  # type: ignore[return-value]
 
 
+def asker_of(operation: object) -> Asker:
+    """Who sends an operation."""
+    user = operation.user if isinstance(operation, UserOperation) else b""
+    asked = asked_of(operation)
+    return Asker(user, asked.session if isinstance(asked, SessionOperation) else None)
+
+
 def waiting_of(operation: object) -> Waiting | None:
     """How an operation waits, None if it cannot."""
     kind = COMMANDS.get(type(command_of(operation)))
@@ -39,13 +46,11 @@ def name_of(operation: object) -> bytes:
     """The name of what an operation waits for. Raises `ReplyError` for one that the machine would refuse, and
     `RequestRefused` for one that cannot wait."""
     waiting, command = waiting_of(operation), command_of(operation)
-    asked = asked_of(operation)
-    session = asked.session if isinstance(asked, SessionOperation) else None
     if waiting is None:
         raise RequestRefused("bad_request", "this command waits for nothing", hint="leave the wait out")
     if isinstance(waiting, TurnWaiting):
         return waiting.line(command)
-    return waiting.place(command, session)
+    return waiting.place(command, asker_of(operation))
 
 
 def takes_turns_in_line(spec: CommandSpec) -> bool:

@@ -11,7 +11,7 @@ from raftdb.errors import RequestRefused
 from raftdb.frontend.json_values import Base64Bytes, bytes_of, decode_body
 from raftdb.frontend.node_api import Consistency
 from raftdb.limits import SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN, WAIT_MS_MAX, Limits
-from raftdb.machine.locks.holding import Fence
+from raftdb.machine.locks.fencing import Fence
 from raftdb.machine.locks.records import LockMode
 from raftdb.machine.operations import (
     Comparison,

@@ -87,6 +87,7 @@ CONFIGURATION_KEY = b"c"
 """The one key of the configuration in force at the applied index: `pack_configuration` of it."""
 
 SESSION_COUNT_KEY = b"m"
+USER_SESSION_COUNT_PREFIX = b"0"
 VALUE_COUNT_KEY = b"n"
 NODE_SESSION_COUNT_KEY = b"p"
 NODE_IDLE_SWEPT_KEY = b"q"

@@ -53,7 +53,7 @@ class Layer:
     to be counted (`note_happened`).
 
     A layer also knows where it is applied: `session` is the name of the client's session whose operation runs, None
-    outside of one, and `next_place` numbers what the entry makes.
+    outside of one, `user` on whose behalf it is, empty for nobody's, and `next_place` numbers what the entry makes.
 
     `values_prefix` is what the keys of values begin with, None until it is needed (`raftdb.machine.values`): it is
     asked for more often than it changes.
@@ -85,6 +85,7 @@ class Layer:
         "passed",
         "passed_max",
         "session",
+        "user",
         "users_revision",
         "values_prefix",
         "waits",
@@ -96,13 +97,14 @@ class Layer:
         self.values_prefix: bytes | None = None
         self.users_revision: int | None = None
         self.session: bytes | None = None
+        self.user = b""
         self._place = (0, 0)
         """The entry in which a place was given out last, and the next place in it."""
         if isinstance(view, Layer):
             # A key that is looked up through a layer is counted in that layer, and only once.
             self._get_below, self._head_below = view.peek, view.peek_head
-            self.session, self._place = view.session, view._place
-            self.values_prefix = view.values_prefix
+            self.session, self.user, self._place = view.session, view.user, view._place
+            self.values_prefix, self.users_revision = view.values_prefix, view.users_revision
         else:
             self._get_below, self._head_below = view.get, view.head
         self.changes: dict[bytes, bytes | None] = {}
@@ -182,6 +184,7 @@ class Layer:
     def merge(self, upper: "Layer") -> None:
         """Take over all changes of `upper`, which was laid over this one."""
         self._place, self.values_prefix = upper._place, upper.values_prefix
+        self.users_revision = upper.users_revision
         self.changes.update(upper.changes)
         self._order = None
         self.events += upper.events

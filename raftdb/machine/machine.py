@@ -25,7 +25,7 @@ from raftdb.machine.operations import (
 from raftdb.machine.reply import Reply, Result
 from raftdb.machine.service import Command, EntryPlace, OperationType, Query, ReadHandler
 from raftdb.machine.services import OPERATIONS, QUERIES, READS, WRITES
-from raftdb.machine.users.checking import authorized, told
+from raftdb.machine.users.checking import NODE, authorized, told
 from raftdb.machine.users.narrowing import LISTED, listed
 
 _BESIDE_THE_LOG: dict[type[Any], ReadHandler] = {**READS, **QUERIES}
@@ -103,9 +103,13 @@ def _judged(layer: Layer, operation: Operation, entry: EntryPlace, data: bytes) 
         return perform(asked, layer, entry.index) if run is None else run(layer, asked, entry, data)
     if type(asked) in LISTED:
         return listed(layer, operation.user, asked, READS[type(asked)])
-    if run is None:
-        return told(layer, operation.user, perform(asked, layer, entry.index))
-    return told(layer, operation.user, run(layer, asked, entry, user_data(data, operation)))
+    layer.user = operation.user
+    try:
+        if run is None:
+            return told(layer, operation.user, perform(asked, layer, entry.index))
+        return told(layer, operation.user, run(layer, asked, entry, user_data(data, operation)))
+    finally:
+        layer.user = NODE
 
 
 def perform(operation: Work, layer: Layer, index: int) -> Result | ReplyError:

@@ -73,7 +73,7 @@ class SessionOwner(IntEnum):
 
 class Session(NamedTuple):
     """A session. `index` and `term` are those of its registration. `ttl_ms`: its time to live, 0 if it has none of its
-    own."""
+    own. `user`: whose it is, empty if it was begun on nobody's behalf, as those of nodes are."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index
     term: int
@@ -86,6 +86,11 @@ class Session(NamedTuple):
     bound: int
     """How many things of other services are bound to it."""
     ttl_ms: int
+    user: bytes = b""
+
+    def serves(self, user: bytes) -> bool:
+        """Whether it is there for this user: a session of another one is as good as none."""
+        return self.user in (b"", user)
 
     @property
     def deadlines(self) -> DeadlineIndex:
@@ -115,12 +120,12 @@ def checked_name(name: bytes) -> bytes:
 def load_session(view: KeyValueView, name: bytes) -> Session | None:
     """Return the session of this name, None if there is none."""
     record = view.get(SESSION_PREFIX + name)
-    return None if record is None else Session(*_RECORD.unpack(record))
+    return None if record is None else Session._make((*_RECORD.unpack_from(record), record[_RECORD.size :]))
 
 
 def store_session(layer: Layer, name: bytes, session: Session) -> None:
     """Write a session down as it is now."""
-    layer.put(SESSION_PREFIX + name, _RECORD.pack(*session))
+    layer.put(SESSION_PREFIX + name, _RECORD.pack(*session[:-1]) + session.user)
 
 
 def prolonged(layer: Layer, name: bytes, session: Session) -> Session:

@@ -16,6 +16,9 @@ Locks bind themselves to a session as well (`session_records.bind`), and end wit
 neither idles out nor makes room; it ends only if its client closes it. What it leaves behind then is given back by the
 services, a bounded number of things in each entry (`ENDED_SESSIONS`).
 
+A session is its user's, and to others it is not there. One user has no more than `USER_SESSIONS_MAX`; then one of its
+own makes room.
+
 A client may give its session a time to live, as a lease: then it ends soon after its client is gone, whatever is bound
 to it, and makes room for nobody before. Each operation in it counts, and `KeepSession`.
 
@@ -37,6 +40,8 @@ from raftdb.limits import (
     SESSION_TTL_MS_MAX,
     SESSION_TTL_MS_MIN,
     SESSIONS_MAX,
+    TIME_MS_MAX,
+    USER_SESSIONS_MAX,
 )
 from raftdb.machine.clock import read_clock
 from raftdb.machine.deadlines import DeadlineIndex
@@ -54,6 +59,7 @@ from raftdb.machine.keyspace import (
     REPLY_PREFIX,
     SESSION_COUNT_KEY,
     SESSION_PREFIX,
+    USER_SESSION_COUNT_PREFIX,
     pack_number,
     read_number,
 )
@@ -81,6 +87,9 @@ from raftdb.machine.waiting import is_nothing
 
 REFUSALS_MAX = SESSION_REPLIES_MAX
 """How many operations are refused for lack of room until the session ends."""
+
+OWN_SOUGHT_MAX = 64
+"""Sessions, those that were idle for longest, of which one of a user is sought that has too many."""
 
 PROBED_MAX = 64
 """Sequences acknowledged at once that are looked up one by one; more are found by a scan."""
@@ -113,15 +122,19 @@ def register(layer: Layer, operation: RegisterSession, entry: EntryPlace) -> Rep
     name = checked_name(operation.session)
     session = load_session(layer, name)
     if session is not None:
+        if not session.serves(layer.user):
+            raise ReplyError("there is a session of this name", hint="draw the name at random")
         store_session(layer, name, used(layer, name, session))
         return Repetition(session.index, session.term, Result(True, None))
     owner = operation.owner
     count_max = SESSIONS_MAX if owner is SessionOwner.CLIENT else NODE_SESSIONS_MAX
     _check_ttl(operation.ttl_ms, owner)
+    if layer.user and read_number(layer.get(USER_SESSION_COUNT_PREFIX + layer.user)) >= USER_SESSIONS_MAX:
+        _make_room_of_user(layer)
     if read_number(layer.get(_COUNT_KEYS[owner])) >= count_max:
         _make_room(layer, IDLE_SESSIONS if owner is SessionOwner.CLIENT else NODE_IDLE_SESSIONS)
-    _count(layer, owner, 1)
-    session = Session(entry.index, entry.term, 0, 1, 0, 0, owner, 0, operation.ttl_ms)
+    session = Session(entry.index, entry.term, 0, 1, 0, 0, owner, 0, operation.ttl_ms, layer.user)
+    _count(layer, session, 1)
     store_session(layer, name, prolonged(layer, name, session))
     return Result(True, None)
 
@@ -137,6 +150,21 @@ def _make_room(layer: Layer, index: DeadlineIndex) -> None:
     end(layer, first[1])
     if first[0] < read_clock(layer) + SESSION_IDLE_MS:
         index.swept(layer, *first)
+
+
+def _make_room_of_user(layer: Layer) -> None:
+    """End a session of the user that asks for one more, of those that were idle for longest. Raises `ReplyError`
+    (`busy`) if it has none among these."""
+    for _, name in IDLE_SESSIONS.due(layer, TIME_MS_MAX, limit=OWN_SOUGHT_MAX):
+        session = load_session(layer, name)
+        if session is not None and session.user == layer.user:
+            end(layer, name)
+            return
+    raise ReplyError(
+        f"the user has {USER_SESSIONS_MAX} sessions already",
+        hint="close some, or try again later",
+        code="busy",
+    )
 
 
 def _check_ttl(ttl_ms: int, owner: SessionOwner) -> None:
@@ -160,7 +188,7 @@ def keep(layer: Layer, operation: KeepSession, entry: EntryPlace) -> Reply:
     """Let a session live on."""
     name = checked_name(operation.session)
     session = load_session(layer, name)
-    if session is None:
+    if session is None or not session.serves(layer.user):
         raise SessionExpired("no such session", hint="begin a new one")
     _check_ttl(operation.ttl_ms, SessionOwner(session.owner))
     if operation.ttl_ms in (0, session.ttl_ms):
@@ -180,7 +208,10 @@ class CloseSession(ServiceOperation):
 
 def close(layer: Layer, operation: CloseSession, entry: EntryPlace) -> Reply:
     """End a session; it need not be there."""
-    end(layer, checked_name(operation.session))
+    name = checked_name(operation.session)
+    session = load_session(layer, name)
+    if session is not None and session.serves(layer.user):
+        end(layer, name)
     return Result(True, None)
 
 
@@ -196,7 +227,7 @@ def run(
     if not 1 <= operation.acknowledged <= sequence:
         raise ReplyError("a sequence is 1 or above, and what is acknowledged not above it")
     session = load_session(layer, name)
-    if session is None:
+    if session is None or not session.serves(layer.user):
         raise SessionExpired(
             "no such session", hint="begin a new one; what was sent in this one may have taken effect"
         )
@@ -258,7 +289,7 @@ def end(layer: Layer, name: bytes) -> int:
     if not session.is_held:
         session.deadlines.lift(layer, session.deadline_ms, name)
     layer.delete(SESSION_PREFIX + name)
-    _count(layer, SessionOwner(session.owner), -1)
+    _count(layer, session, -1)
     return session.replies + remove_bound_values(layer, session.index)
 
 
@@ -304,14 +335,22 @@ def _reply_key(name: bytes, sequence: int) -> bytes:
     return REPLY_PREFIX + name + pack_number(sequence)
 
 
-def _count(layer: Layer, owner: SessionOwner, change: int) -> None:
-    key = _COUNT_KEYS[owner]
-    layer.put(key, pack_number(read_number(layer.get(key)) + change))
+def _count(layer: Layer, session: Session, change: int) -> None:
+    keys = [_COUNT_KEYS[SessionOwner(session.owner)]]
+    if session.user:
+        keys.append(USER_SESSION_COUNT_PREFIX + session.user)
+    for key in keys:
+        count = read_number(layer.get(key)) + change
+        if count:
+            layer.put(key, pack_number(count))
+        else:
+            layer.delete(key)
 
 
 SESSIONS = Service(
     heading="sessions",
     prefixes=SESSION_COUNT_KEY
+    + USER_SESSION_COUNT_PREFIX
     + REPLY_PREFIX
     + SESSION_PREFIX
     + IDLE_PREFIX

@@ -14,7 +14,7 @@ from raftdb.machine.keyspace import (
     REMOVALS_PREFIX,
     VALUE_COUNT_KEY,
 )
-from raftdb.machine.locks.holding import Fence, checked_fence, fence_guard
+from raftdb.machine.locks.fencing import Fence, checked_fence, fence_guard
 from raftdb.machine.reply import Told
 from raftdb.machine.service import (
     NO_ARGUMENTS,

@@ -13,7 +13,7 @@ from raftdb.machine.keyspace import (
     StoredValue,
 )
 from raftdb.machine.layer import KeyValueView, Layer
-from raftdb.machine.locks.holding import Fence, fence_guard
+from raftdb.machine.locks.fencing import Fence, fence_guard
 from raftdb.machine.reply import Result
 from raftdb.machine.service import (
     Command,

@@ -17,13 +17,20 @@ reply of a `WaitingOperation`, so the same sequence can be tried again.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from raftdb.machine.layer import KeyValueView
 from raftdb.machine.reply import Result
 
 if TYPE_CHECKING:
     from raftdb.machine.service import Command
+
+
+class Asker(NamedTuple):
+    """Who sends a command: a user, empty for nobody, in a session of this name, None without one."""
+
+    user: bytes
+    session: bytes | None
 
 
 def is_nothing(value: object) -> bool:
@@ -51,21 +58,20 @@ class TurnWaiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class PlaceWaiting:
-    """A command that takes a place in a line of the state. `session` is the name of the session that it is sent in,
-    None without one.
+    """A command that takes a place in a line of the state.
 
-    `place(command, session)` names the place: that of one owner in one line, and of no other, so that only those are
+    `place(command, asker)` names the place: that of one owner in one line, and of no other, so that only those are
     woken that have got something. The machine notes it as changed when it is granted, refused or removed. `outcome(
-    view, command, session)` is the result if it is granted, None while it waits; it raises `ReplyError` if there is no
-    such place any more. `give_up(command, session)` is the command that gives the place up if it still waits, and
+    view, command, asker)` is the result if it is granted, None while it waits; it raises `ReplyError` if there is no
+    such place any more. `give_up(command, asker)` is the command that gives the place up if it still waits, and
     answers None then; if it is granted already, it changes nothing and answers the grant. `places(view, after,
     limit)` lists the names above `after` of up to `limit` places that wait, in order, each with the command that gives
     it up: a new leader finds those of clients that do not ask again.
     """
 
-    place: Callable[[Any, bytes | None], bytes]
-    outcome: Callable[[KeyValueView, Any, bytes | None], Result | None]
-    give_up: Callable[[Any, bytes | None], "Command"]
+    place: Callable[[Any, Asker], bytes]
+    outcome: Callable[[KeyValueView, Any, Asker], Result | None]
+    give_up: Callable[[Any, Asker], "Command"]
     places: Callable[[KeyValueView, bytes, int], list[tuple[bytes, "Command"]]]
     flags: tuple[bytes, ...] = ()
 

@@ -77,7 +77,7 @@ class HeldRequests:
         self._take_room(operation, payload)
         request_id = self._admit(partial(self._is_over, on_answer))
         self.count += 1
-        self._runner.inputs.waits.append(WaitRequest(request_id, asked_of(operation), payload, wait_ms))
+        self._runner.inputs.waits.append(WaitRequest(request_id, operation, payload, wait_ms))
         return request_id
 
     def leave(self, request_id: int) -> None:

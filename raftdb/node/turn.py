@@ -13,7 +13,7 @@ from raftdb.core.update import Trace
 from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
 from raftdb.machine.layer import KeyValueView
-from raftdb.machine.operations import SessionOperation
+from raftdb.machine.operations import SessionOperation, UserOperation
 from raftdb.machine.service import Command
 from raftdb.node.membership import ChangeRequest, TransferRequest
 from raftdb.node.pending import ReadRequest, WriteRequest
@@ -74,7 +74,7 @@ class WaitRequest(NamedTuple):
     """A request that may be held for `wait_ms` until it is served (`raftdb.node.waiting`). `payload` is its entry."""
 
     request_id: int
-    operation: Command | SessionOperation
+    operation: Command | SessionOperation | UserOperation
     payload: bytes
     wait_ms: int
 

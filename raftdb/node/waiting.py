@@ -41,14 +41,14 @@ Work per turn is bounded, however many are woken, late or handed back at once: `
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from raftdb.commands.waiting import command_of, name_of, waiting_of
+from raftdb.commands.waiting import asker_of, command_of, name_of, waiting_of
 from raftdb.errors import LocalProtocolError, RaftdbError, ReplyError, Unavailable
 from raftdb.limits import WAIT_AGAIN_MS
 from raftdb.machine.entries import encode
-from raftdb.machine.operations import SessionOperation
+from raftdb.machine.operations import SessionOperation, asked_of
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import is_decided
-from raftdb.machine.waiting import PlaceWaiting, TurnWaiting, Waiting, is_nothing
+from raftdb.machine.waiting import Asker, PlaceWaiting, TurnWaiting, Waiting, is_nothing
 from raftdb.node.orphans import Orphans
 from raftdb.node.pending import WriteRequest
 from raftdb.node.timers import Timers
@@ -85,9 +85,14 @@ class _Waiter:
         return command_of(self.request.operation)
 
     @property
-    def session(self) -> bytes | None:
-        operation = self.request.operation
-        return operation.session if isinstance(operation, SessionOperation) else None
+    def asker(self) -> Asker:
+        return asker_of(self.request.operation)
+
+    @property
+    def in_session(self) -> SessionOperation | None:
+        """What is asked for, if it is so in a session."""
+        asked = asked_of(self.request.operation)
+        return asked if isinstance(asked, SessionOperation) else None
 
     @property
     def demand(self) -> int:
@@ -245,8 +250,8 @@ class Waiters:
         for waiters in (self._waiters, self._arrived, self._late):
             waiters.pop(waiter.id, None)
         self._deadlines.remove(waiter.slot, waiter.id)
-        operation = waiter.request.operation
-        if isinstance(operation, SessionOperation):
+        operation = waiter.in_session
+        if operation is not None:
             key = (operation.session, operation.sequence)
             if self._sequences.get(key) is waiter:
                 del self._sequences[key]
@@ -257,7 +262,7 @@ class Waiters:
                 del self._lines[waiter.name]
                 self._changed.pop(waiter.name, None)
         if leaves_place and isinstance(waiter.waiting, PlaceWaiting) and waiter.name not in self._lines:
-            self._orphans.add(waiter.name, waiter.waiting.give_up(waiter.command, waiter.session))
+            self._orphans.add(waiter.name, waiter.waiting.give_up(waiter.command, waiter.asker))
 
     def _answer(self, waiter: _Waiter, answer: Answer | RaftdbError, *, leaves_place: bool = False) -> None:
         self._steps -= 1
@@ -294,8 +299,8 @@ class Waiters:
     def _is_decided(self, world: World, waiter: _Waiter) -> bool:
         """Whether the machine knows the answer already, or is about to: the same was sent before in its session. A
         request of the same sequence that still waits is refused."""
-        operation = waiter.request.operation
-        if not isinstance(operation, SessionOperation):
+        operation = waiter.in_session
+        if operation is None:
             return False
         key = (operation.session, operation.sequence)
         twin = self._sequences.get(key)
@@ -333,7 +338,7 @@ class Waiters:
 
     def _look_at_place(self, world: World, waiter: _Waiter, waiting: PlaceWaiting) -> None:
         try:
-            granted = waiting.outcome(world.view, waiter.command, waiter.session)
+            granted = waiting.outcome(world.view, waiter.command, waiter.asker)
         except ReplyError as error:
             self._answer(waiter, error.with_traceback(None))
             return
@@ -357,7 +362,7 @@ class Waiters:
             elif world.takes_writes:
                 del self._late[waiter.id]
                 waiter.gives_up = True
-                self._propose(waiter, encode(waiting.give_up(waiter.command, waiter.session)))
+                self._propose(waiter, encode(waiting.give_up(waiter.command, waiter.asker)))
 
     def _give_up_orphans(self, world: World) -> None:
         """Give up the places that nobody has held a request for during a while."""

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from raftdb.limits import LOCK_FIRST_LEASE_MS
-from raftdb.machine.locks.holding import Fence, LeaveLine, Lock, Renew, Unlock, UnlockOwned
+from raftdb.machine.locks.fencing import Fence
+from raftdb.machine.locks.holding import LeaveLine, Lock, Renew, Unlock, UnlockOwned
 from raftdb.machine.locks.looking import LockInfo
-from raftdb.machine.locks.records import LockMode
+from raftdb.machine.locks.records import LockMode, shown_owner
 from raftdb.machine.service import Command
 from raftdb.machine.session_records import shown_session
 from raftdb.machine.strings import FencedSet
@@ -348,12 +349,12 @@ class LockModel:
 
     def leave_line(self, command: LeaveLine, asking: Asking) -> Any:
         """Give a place up."""
-        lock = self.lock_of(command.name)
-        places = [place for place in lock.line if place.owner == command.owner]
+        lock, owner = self.lock_of(command.name), shown_owner(command.owner)
+        places = [place for place in lock.line if place.owner == owner]
         for place in places:
             self._leave(lock, place)
             self._hand_on(lock)
-        own = [hold for hold in lock.holders if hold.owner == command.owner and not self._is_over(hold)]
+        own = [hold for hold in lock.holders if hold.owner == owner and not self._is_over(hold)]
         return None if places or not own else [*self._answer(own[0]), own[0].ends_ms - self._clock_ms]
 
     def lock_info(self, command: LockInfo, asking: Asking) -> Any:

@@ -19,7 +19,15 @@ from raftdb.machine import entries
 from raftdb.machine.clock import read_clock
 from raftdb.machine.keyspace import HOLD_PREFIX, KEY_VALUE_PREFIX, LOCK_LINE_PREFIX, decode_value
 from raftdb.machine.layer import KeyValueView, Layer
-from raftdb.machine.locks.records import Claim, LockMode, load_lock, scan_holds, scan_line, unpack_claim
+from raftdb.machine.locks.records import (
+    Claim,
+    LockMode,
+    load_lock,
+    scan_holds,
+    scan_line,
+    shown_owner,
+    unpack_claim,
+)
 from raftdb.machine.machine import Machine
 from raftdb.machine.session_records import bound_count
 from raftdb.simulation.lockers import FENCED
@@ -115,7 +123,7 @@ class LockWitness:
         self.grants += len(new)
         for key, record in layer.changes.items():
             if key[:1] == HOLD_PREFIX and record is not None:
-                self._granted[int.from_bytes(key[-8:])] = (key[2:-8], unpack_claim(record).owner)
+                self._granted[int.from_bytes(key[-8:])] = (key[2:-8], shown_owner(unpack_claim(record).owner))
         if new and new[0] <= self._highest:
             raise InvariantBroken(f"the token {new[0]} is not above {self._highest}, {where}")
         self._highest = max([self._highest, *new])

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from raftdb.errors import Deadlock
 from raftdb.machine.editing import Append
-from raftdb.machine.locks.holding import Fence, LeaveLine, Lock, Renew, Unlock
+from raftdb.machine.locks.fencing import Fence
+from raftdb.machine.locks.holding import LeaveLine, Lock, Renew, Unlock
 from raftdb.machine.locks.looking import LockInfo
-from raftdb.machine.locks.records import LockMode
+from raftdb.machine.locks.records import LockMode, owner_in
 from raftdb.machine.operations import GuardedOperation, Mode, TransactionOperation, WaitingOperation
 from raftdb.machine.strings import FencedSet
 from raftdb.simulation.caller import AnswerToCheck, CallOutcome, Kind, World
@@ -90,7 +91,7 @@ class Locker(PacedClient):
         command = chance.choose(self._waits)
         if chance.happens(0.15):
             self._waits.remove(command)
-            self._ask(LeaveLine(command.name, self._owner))
+            self._ask(LeaveLine(command.name, owner_in(b"", self._owner)))
             return
         if chance.happens(0.2):
             self._ask(LockInfo(command.name))

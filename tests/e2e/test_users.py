@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,36 @@ def test_who_waits_for_a_lock_in_vain_is_told_so_and_leaves_the_line(cluster: Cl
         with redis.Redis(host, int(port), password=secret) as client:
             assert client.execute_command("LOCK", "hana-gate", "OWNER", "third", "WAIT", "0.05") is None
     assert told(leader, "GET", path, by=hana).json["line"] == []
+
+
+def test_who_was_removed_gets_no_lock_for_which_it_waits(cluster: Cluster) -> None:
+    """The next one in line has the lock, and nobody waits out a lease."""
+    leader = cluster.wait_agreed()
+    gita = make_user(leader, "gita", "write locks office-")
+    name = "office-door"
+    taken = told(leader, "POST", f"/v1/locks/{name}", {"owner": "hadi", "ttl_ms": 600_000})
+    assert taken.status == 200, taken
+
+    def wait_as(owner: str, by: dict[str, str]) -> Response:
+        body = {"owner": owner, "ttl_ms": 600_000, "wait_ms": 50_000}
+        return told(cluster.wait_agreed(), "POST", f"/v1/locks/{name}", body, by=by)
+
+    def in_line() -> list[str]:
+        return [one["owner"] for one in told(leader, "GET", f"/v1/locks/{name}").json["line"]]
+
+    with ThreadPoolExecutor(2) as pool:
+        removed = pool.submit(wait_as, "first", gita)
+        wait_for(lambda: in_line() == ["first"], "the user in line")
+        other = pool.submit(wait_as, "second", ADMIN)
+        wait_for(lambda: in_line() == ["first", "second"], "the other behind it")
+        assert told(leader, "DELETE", "/v1/users/gita").status == 200
+        assert told(leader, "DELETE", f"/v1/locks/{name}?token={taken.json['token']}").status == 200
+        assert other.result().json["acquired"] is True
+        refused = removed.result()
+    assert refused.status == 404, refused
+    assert refused.json["error"]["code"] == "not_found"
+    released = told(leader, "DELETE", f"/v1/locks/{name}?token={other.result().json['token']}")
+    assert released.json["released"] is True
 
 
 def test_the_audit_trail_tells_who_did_what_where(cluster: Cluster) -> None:

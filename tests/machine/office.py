@@ -7,9 +7,12 @@ from raftdb.machine.locks.records import LockMode
 from raftdb.machine.operations import Expire, SessionOperation, WaitingOperation
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.service import Command
+from raftdb.machine.waiting import Asker
 from tests.machine.database import Database, check_books
 
 NAME = b"report"
+NOBODY = Asker(b"", None)
+"""Who sends a command where there are no users, and no session."""
 
 
 class Office:

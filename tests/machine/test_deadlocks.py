@@ -12,13 +12,13 @@ from raftdb.machine.locks import deadlocks, holding, over
 from raftdb.machine.locks.holding import Lock
 from raftdb.machine.locks.line import OpenLock
 from raftdb.machine.locks.looking import LockInfo
-from raftdb.machine.locks.records import LockMode, Wait
+from raftdb.machine.locks.records import LockMode, Wait, owner_in
 from raftdb.machine.locks.service import WAITING
 from raftdb.machine.operations import WaitingOperation
 from raftdb.machine.reply import Result
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from tests.machine.database import check_books
-from tests.machine.office import Office
+from tests.machine.office import NOBODY, Office
 
 SHARED, EXCLUSIVE, LIMITED = LockMode.SHARED, LockMode.EXCLUSIVE, LockMode.LIMITED
 SESSION = b"s" * 16
@@ -206,7 +206,7 @@ def test_of_owners_whose_request_is_given_up_nobody_waits(office: Office) -> Non
     office.tries("ana", b"1")
     office.tries("budi", b"2")
     office.waits("ana", b"2")
-    office.database.run(WAITING.give_up(Lock(b"2", owner=b"ana"), None))
+    office.database.run(WAITING.give_up(Lock(b"2", owner=b"ana"), NOBODY))
     assert office.waits("budi", b"1") == 0
 
 
@@ -285,7 +285,7 @@ def test_a_wait_is_refused_exactly_if_it_closes_a_cycle(
         assert has_cycle(dict(graph))
         assert steps[0] == owner
         assert all(after in graph[before] for before, after in pairwise([*steps, owner]))
-        office.database.run(WAITING.give_up(command, None))
+        office.database.run(WAITING.give_up(command, NOBODY))
         check_books(office.database.layer)
     assert refusals > 0
 
@@ -303,7 +303,9 @@ def looked_up(office: Office, name: bytes, owner: str) -> int:
     OpenLock(layer, name, 1)  # the lock itself is read once
     layer.looked_up = layer.passed = 0
     with suppress(Deadlock):
-        deadlocks.check_wait(layer, owner.encode(), Wait(2**63 + 2**62, EXCLUSIVE, name), 5_000)
+        deadlocks.check_wait(
+            layer, owner_in(b"", owner.encode()), Wait(2**63 + 2**62, EXCLUSIVE, name), 5_000
+        )
     return layer.looked_up + layer.passed
 
 
@@ -348,9 +350,8 @@ def test_those_that_may_wait_for_who_asks_are_looked_for_within_a_bound(office: 
         office.database.applied(Lock(b"%d" % number, owner=b"ana"))
         for other in range(count):
             wait_unsearched(office, Lock(b"%d" % number, owner=b"o%d" % other))
-    search = deadlocks._Search(
-        office.database.layer, b"ana", Wait(2**63, EXCLUSIVE, b"x"), over.Over({}, {}, are_all=True), {}, []
-    )
+    ana, nothing = owner_in(b"", b"ana"), over.Over({}, {}, are_all=True)
+    search = deadlocks._Search(office.database.layer, ana, Wait(2**63, EXCLUSIVE, b"x"), nothing, {}, [])
     before = office.database.layer.passed
     assert search._waiting_for_asker() is None
     assert office.database.layer.passed - before < 2 * deadlocks.NEAR_VISITED_MAX

@@ -7,9 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftdb.machine.locks.holding import Fence, LeaveLine, Lock, Renew, Unlock, UnlockOwned
+from raftdb.machine.locks.fencing import Fence
+from raftdb.machine.locks.holding import LeaveLine, Lock, Renew, Unlock, UnlockOwned
 from raftdb.machine.locks.looking import LockInfo
-from raftdb.machine.locks.records import LockMode
+from raftdb.machine.locks.records import LockMode, owner_in
 from raftdb.machine.operations import (
     Expire,
     GuardedOperation,
@@ -42,7 +43,7 @@ locks: st.SearchStrategy[Command] = st.one_of(
 nameless: st.SearchStrategy[Command] = st.builds(Lock, names, modes, st.just(0), leases_ms)
 others: st.SearchStrategy[Command] = st.one_of(
     st.builds(UnlockOwned, names, owners),
-    st.builds(LeaveLine, names, owners),
+    st.builds(LeaveLine, names, owners.map(lambda owner: owner_in(b"", owner))),
     st.builds(LockInfo, names),
     st.builds(Get, st.just(b"k")),
 )

@@ -11,10 +11,11 @@ from raftdb.limits import (
     SESSIONS_MAX,
 )
 from raftdb.machine import sessions
-from raftdb.machine.locks.holding import Fence, LeaveLine, Lock, Renew, Unlock, UnlockOwned
+from raftdb.machine.locks.fencing import Fence
+from raftdb.machine.locks.holding import LeaveLine, Lock, Renew, Unlock, UnlockOwned
 from raftdb.machine.locks.line import SETTLED_MAX, SHARED_GRANTS_MAX
 from raftdb.machine.locks.looking import LockInfo, Locks
-from raftdb.machine.locks.records import LockMode, place_key
+from raftdb.machine.locks.records import LockMode, owner_in, place_key
 from raftdb.machine.locks.service import WAITING
 from raftdb.machine.operations import (
     Expire,
@@ -29,7 +30,7 @@ from raftdb.machine.session_records import SessionOwner, shown_session
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import FencedSet, Get, Set
 from tests.machine.database import check_books
-from tests.machine.office import NAME, Office
+from tests.machine.office import NAME, NOBODY, Office
 
 SESSION = b"s" * 16
 OTHER = b"t" * 16
@@ -261,7 +262,7 @@ def test_giving_up_a_place_lets_the_next_ones_in(office: Office) -> None:
     office.tries("ana", mode=SHARED)
     office.waits("budi")
     office.waits("citra", mode=SHARED)
-    assert office.ask(LeaveLine(NAME, b"budi")) == Result(None, None)
+    assert office.ask(LeaveLine(NAME, owner_in(b"", b"budi"))) == Result(None, None)
     assert office.holders() == ["ana", "citra"]
 
 
@@ -269,12 +270,12 @@ def test_giving_up_a_place_that_was_served_answers_the_grant(office: Office) -> 
     office.tries("ana")
     office.waits("budi")
     office.unlocks("ana")
-    reply = office.ask(LeaveLine(NAME, b"budi"))
+    reply = office.ask(LeaveLine(NAME, owner_in(b"", b"budi")))
     assert isinstance(reply, Result)
     assert isinstance(reply.value, list)
     assert reply.value[0] == office.token("budi")
     assert office.holders() == ["budi"]
-    assert office.ask(LeaveLine(NAME, b"nobody")) == Result(None, None)
+    assert office.ask(LeaveLine(NAME, owner_in(b"", b"nobody"))) == Result(None, None)
 
 
 def test_an_owner_may_give_back_all_that_it_has(office: Office) -> None:
@@ -292,22 +293,22 @@ def test_who_waits_is_told_by_the_change_of_its_place(office: Office) -> None:
     office.waits("citra")
     budi, citra = (Lock(NAME, owner=owner) for owner in (b"budi", b"citra"))
     layer = office.database.layer
-    assert WAITING.outcome(layer, budi, None) is None
+    assert WAITING.outcome(layer, budi, NOBODY) is None
     assert [name for name, _ in WAITING.places(layer, b"", 10)] == sorted(
-        WAITING.place(command, None) for command in (budi, citra)
+        WAITING.place(command, NOBODY) for command in (budi, citra)
     )
     before = len(layer.events)
     office.unlocks("ana")
     told = [event for event in layer.events[before:] if event[:1] == b"O"]
-    assert told == [place_key(b"budi", NAME)]
-    outcome = WAITING.outcome(layer, budi, None)
+    assert told == [place_key(owner_in(b"", b"budi"), NAME)]
+    outcome = WAITING.outcome(layer, budi, NOBODY)
     assert outcome is not None
-    assert outcome == office.ask(LeaveLine(NAME, b"budi"))
+    assert outcome == office.ask(LeaveLine(NAME, owner_in(b"", b"budi")))
     ((_, give_up),) = WAITING.places(layer, b"", 10)
-    assert give_up == WAITING.give_up(citra, None) == LeaveLine(NAME, b"citra")
+    assert give_up == WAITING.give_up(citra, NOBODY) == LeaveLine(NAME, owner_in(b"", b"citra"))
     office.ask(give_up)
     with pytest.raises(ReplyError) as gone:
-        WAITING.outcome(layer, citra, None)
+        WAITING.outcome(layer, citra, NOBODY)
     assert gone.value.code == "not_found"
 
 

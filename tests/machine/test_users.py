@@ -1,19 +1,22 @@
 """Users, roles and tokens: what changes them, what each lets its holder do, and that nobody else is served."""
 
 import random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from raftdb.errors import RequestRefused
+from raftdb.errors import ReplyError, RequestRefused
 from raftdb.limits import ROLE_GRANTS_MAX, USER_ROLES_MAX, USER_TOKENS_MAX
+from raftdb.machine import sessions
 from raftdb.machine.batches import MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.drawing import DrawKey
 from raftdb.machine.keys import Clear, Copy, Rename
-from raftdb.machine.locks.holding import Fence, LeaveLine, Lock
-from raftdb.machine.locks.looking import Locks
-from raftdb.machine.locks.records import load_lock
+from raftdb.machine.locks.fencing import Fence
+from raftdb.machine.locks.holding import LeaveLine, Lock, Unlock, UnlockOwned
+from raftdb.machine.locks.looking import LockInfo, Locks
+from raftdb.machine.locks.records import load_lock, owner_in, place_key
+from raftdb.machine.locks.service import WAITING
 from raftdb.machine.operations import (
     Comparison,
     Expire,
@@ -32,8 +35,8 @@ from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.scanning import DatabaseSize, DeletePrefix, Keys, ReadPage, Scan
 from raftdb.machine.services import COMMANDS, QUERIES, TABLE
-from raftdb.machine.session_records import SessionOwner
-from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.session_records import SessionOwner, load_session
+from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.machine.strings import FencedSet, Get, Set
 from raftdb.machine.users.needs import NEEDS
 from raftdb.machine.users.records import load_token, rights_of, users_revision
@@ -50,6 +53,7 @@ from raftdb.machine.users.service import (
     RemoveToken,
     RemoveUser,
 )
+from raftdb.machine.waiting import Asker
 from tests.machine.database import MACHINE, Database
 
 ROOT, ANA = b"root", b"ana"
@@ -127,7 +131,7 @@ def test_nodes_go_on_without_being_users(guarded: Guarded) -> None:
     assert guarded.value(Expire()) == 0
     for owner in (b"ana", b"budi"):
         guarded.run(guarded.by(ROOT, WaitingOperation(Lock(b"l", owner=owner))))
-    assert guarded.value(LeaveLine(b"l", b"budi")) is None
+    assert guarded.value(LeaveLine(b"l", owner_in(ROOT, b"budi"))) is None
     assert load_lock(guarded.layer, b"l").waiting == 0  # type: ignore[union-attr]
     assert "leave" not in {spec.name for spec in TABLE}, "no client can ask for it"
     assert guarded.run(RegisterSession(SESSION, SessionOwner.NODE)) == Result("OK", None)
@@ -259,17 +263,84 @@ def test_a_deadlock_names_no_locks_that_its_reader_may_not_read(guarded: Guarded
     guarded.ana_may(b"write locks a")
     session = SessionOperation(SESSION, 1, 1, Lock(b"a1", owner=b"worker-2"))
     guarded.run(guarded.by(ANA, RegisterSession(SESSION)))
-    guarded.admin(Lock(b"hidden", owner=b"worker-2"))
-    guarded.admin(WaitingOperation(Lock(b"hidden", owner=b"worker-1")))
-    guarded.admin(Lock(b"a1", owner=b"worker-1"))
+    guarded.run(guarded.by(ANA, Lock(b"a2", owner=b"worker-2")))
+    for lock, owner in ((b"a1", b"worker-1"), (b"hidden", b"worker-3")):
+        guarded.admin(Lock(lock, owner=owner))
+    for lock, owner in ((b"hidden", b"worker-1"), (b"a2", b"worker-3")):
+        guarded.admin(WaitingOperation(Lock(lock, owner=owner)))
     for operation in (Lock(b"a1", owner=b"worker-2"), session, session):
         reply: Any = guarded.run(guarded.by(ANA, WaitingOperation(operation)))
         error: Any = reply.reply if isinstance(reply, Repetition) else reply
         assert (error.code, error.cycle) == ("deadlock", ())
         assert "hidden" not in error.message
         assert "worker" not in error.message
-    whole: Any = guarded.run(guarded.by(ROOT, WaitingOperation(Lock(b"a1", owner=b"worker-2"))))
-    assert whole.cycle == ((b"worker-2", b"a1"), (b"worker-1", b"hidden"))
+    guarded.admin(PutUser(ANA, b"", (b"admin",)))
+    whole: Any = guarded.run(guarded.by(ANA, WaitingOperation(Lock(b"a1", owner=b"worker-2"))))
+    assert whole.cycle == ((b"worker-2", b"a1"), (b"worker-1", b"hidden"), (b"worker-3", b"a2"))
+
+
+def test_owners_of_two_users_are_two_whatever_they_are_called(guarded: Guarded) -> None:
+    """Nobody makes a circle of owners of somebody else, nor gives back what another one holds."""
+    guarded.ana_may(b"write locks a")
+    guarded.admin(Lock(b"hidden", owner=b"worker-3"))
+    guarded.run(guarded.by(ANA, Lock(b"a", owner=b"worker-4")))
+    guarded.run(guarded.by(ANA, WaitingOperation(Lock(b"a", owner=b"worker-3"))))
+    assert guarded.admin(WaitingOperation(Lock(b"hidden", owner=b"worker-4"))) is None
+    guarded.admin(Lock(b"a-shared-name", owner=b"worker"))
+    assert guarded.run(guarded.by(ANA, Lock(b"a-shared-name", owner=b"worker"))) == Result(None, None)
+    assert guarded.run(guarded.by(ANA, UnlockOwned(b"a-shared-name", b"worker"))) == Result(False, None)
+    holders = cast(list[Any], guarded.admin(LockInfo(b"a-shared-name")))[7]
+    assert [holder[0] for holder in holders] == [b"worker"]
+
+
+@pytest.mark.parametrize("taken", ["user", "right"])
+def test_who_may_not_take_a_lock_any_more_is_passed_over_in_its_line(guarded: Guarded, taken: str) -> None:
+    guarded.ana_may(b"write locks a")
+    token = cast(list[Any], guarded.admin(Lock(b"a", owner=b"x")))[0]
+    for user, owner in ((ANA, b"budi"), (ROOT, b"citra")):
+        guarded.run(guarded.by(user, WaitingOperation(Lock(b"a", owner=owner))))
+    if taken == "user":
+        guarded.admin(RemoveUser(ANA))
+    else:
+        guarded.ana_may(b"read locks a")
+    before = len(guarded.layer.events)
+    guarded.admin(Unlock(b"a", token))
+    info = cast(list[Any], guarded.admin(LockInfo(b"a")))
+    assert ([holder[0] for holder in info[7]], info[9]) == ([b"citra"], [])
+    assert place_key(owner_in(ANA, b"budi"), b"a") in guarded.layer.events[before:], "it is told"
+    with pytest.raises(ReplyError) as gone:
+        WAITING.outcome(guarded.layer, Lock(b"a", owner=b"budi"), Asker(ANA, None))
+    assert gone.value.code == "not_found"
+
+
+def test_a_session_is_there_for_its_user_alone(guarded: Guarded) -> None:
+    guarded.ana_may(b"write keys ")
+    guarded.admin(RegisterSession(SESSION))
+    write = SessionOperation(SESSION, 1, 1, Set(b"k", b"1"))
+    for operation in (write, KeepSession(SESSION, 1_000)):
+        assert guarded.code(guarded.by(ANA, operation)) == "session_expired"
+    assert guarded.code(guarded.by(ANA, RegisterSession(SESSION))) == "command_failed"
+    assert guarded.run(guarded.by(ANA, CloseSession(SESSION))) == Result(True, None)
+    assert guarded.admin(write) is True
+
+
+def test_sessions_of_one_user_make_room_for_each_other(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "USER_SESSIONS_MAX", 3)
+    guarded.ana_may(b"write keys ")
+    guarded.admin(RegisterSession(SESSION))
+    names = [b"%016d" % number for number in range(5)]
+    for name in names:
+        guarded.now_ms += 100_000
+        guarded.run(guarded.by(ANA, RegisterSession(name)))
+    found = [load_session(guarded.layer, name) is not None for name in (SESSION, *names)]
+    assert found == [True, False, False, True, True, True]
+    for name in names[2:]:
+        guarded.run(guarded.by(ANA, KeepSession(name, 60_000)))
+    assert guarded.code(guarded.by(ANA, RegisterSession(names[0]))) == "busy", "leases make room for nobody"
+    guarded.run(guarded.by(ANA, CloseSession(names[2])))
+    assert guarded.run(guarded.by(ANA, RegisterSession(names[0]))) == Result(True, None)
 
 
 def test_what_is_not_read_alone_needs_all_names(guarded: Guarded) -> None:
@@ -333,7 +404,7 @@ def test_what_was_admitted_is_judged_again_once_users_have_changed(guarded: Guar
 
 def test_a_repeated_request_is_known_again_after_users_have_changed(guarded: Guarded) -> None:
     guarded.ana_may(b"write keys a")
-    guarded.admin(RegisterSession(SESSION))
+    guarded.run(guarded.by(ANA, RegisterSession(SESSION)))
     write = SessionOperation(SESSION, 1, 1, Set(b"a", b"1"))
     first = guarded.result(UserOperation(ANA, users_revision(guarded.layer), write))
     guarded.admin(PutUser(b"budi", b"", ()))

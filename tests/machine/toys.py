@@ -12,7 +12,7 @@ from raftdb.machine.keyspace import pack_number, read_number
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result
 from raftdb.machine.service import Access, Arity, Command, CommandSpec, CommandType, ReplyKind
-from raftdb.machine.waiting import PlaceWaiting, TurnWaiting
+from raftdb.machine.waiting import Asker, PlaceWaiting, TurnWaiting
 
 BOWL, SEAT = b"\x01", b"\x02"
 """Prefixes of their keys."""
@@ -128,7 +128,7 @@ def stop_waiting(layer: Layer, command: StopWaiting, index: int) -> Result:
     return Result(None, None)
 
 
-def _outcome(view: KeyValueView, command: Sit, session: bytes | None) -> Result | None:
+def _outcome(view: KeyValueView, command: Sit, asker: Asker) -> Result | None:
     for owner, since in _line(view, command.seat):
         if owner == command.owner:
             return Result(since, None) if since else None
@@ -183,9 +183,9 @@ TYPES = (
         number=42,
         write=sit,
         waiting=PlaceWaiting(
-            place=lambda command, session: _place(command.seat, command.owner),
+            place=lambda command, asker: _place(command.seat, command.owner),
             outcome=_outcome,
-            give_up=lambda command, session: StopWaiting(command.seat, command.owner),
+            give_up=lambda command, asker: StopWaiting(command.seat, command.owner),
             places=_places,
         ),
     ),

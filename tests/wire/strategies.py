@@ -27,7 +27,8 @@ from raftdb.machine.counters import IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange, SetRange
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.keys import Clear, Copy, KindOf, Rename
-from raftdb.machine.locks.holding import Fence, LeaveLine, Lock, Renew, Unlock, UnlockOwned
+from raftdb.machine.locks.fencing import Fence
+from raftdb.machine.locks.holding import LeaveLine, Lock, Renew, Unlock, UnlockOwned
 from raftdb.machine.locks.looking import LockInfo, Locks
 from raftdb.machine.locks.records import LockMode
 from raftdb.machine.operations import (

@@ -19,7 +19,7 @@ from raftdb.machine.entries import (
     session_payload,
     stamp,
 )
-from raftdb.machine.locks.holding import Fence
+from raftdb.machine.locks.fencing import Fence
 from raftdb.machine.operations import (
     Expire,
     GuardedOperation,

@@ -25,7 +25,7 @@ from raftdb.machine.counters import IncrementBy, IncrementByDecimal, parse_decim
 from raftdb.machine.editing import Append, GetRange, SetRange
 from raftdb.machine.expiry import GetAndExpire
 from raftdb.machine.integers import INTEGER_MIN
-from raftdb.machine.locks.holding import Fence, checked_fence
+from raftdb.machine.locks.fencing import Fence, checked_fence
 from raftdb.machine.reply import Told
 from raftdb.machine.strings import KEEP_TTL, NO_TTL, Condition, Delete, FencedSet, Get, GetSet, Set, Strlen
 

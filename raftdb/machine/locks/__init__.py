@@ -3,7 +3,7 @@
 * `records`: how locks stand in the key space.
 * `line`: one lock while an entry changes it: it is granted, given back and handed on.
 * `deadlocks`: whether a wait would never end. `over`: what has ended, swept or not.
-* `holding`: the commands that take, renew and give back, and the fence. `looking`: those that only look.
+* `holding`: the commands that take, renew and give back. `fencing`: what depends on holding. `looking`: who only looks.
 * `ends`: leases that are over, and what sessions leave behind.
 * `spelling`: how the commands are read and written. `service`: their table.
 

@@ -28,6 +28,7 @@ from raftdb.machine.locks.records import (
     scan_holds,
     scan_line,
     scan_tangled,
+    shown_owner,
     sole_blocker,
 )
 from raftdb.machine.reply import shown_key
@@ -68,7 +69,8 @@ def _is_waited_for(view: KeyValueView, name: bytes) -> bool:
     return lock is not None and lock.waiting > 0
 
 
-def _deadlock(cycle: Cycle) -> Deadlock:
+def _deadlock(found: Cycle) -> Deadlock:
+    cycle = tuple((shown_owner(owner), lock) for owner, lock in found)
     steps = [f"{shown_key(owner)} for {shown_key(lock)}" for owner, lock in cycle[:STEPS_SHOWN]]
     more = f", and {len(cycle) - STEPS_SHOWN} more" if len(cycle) > STEPS_SHOWN else ""
     return Deadlock(

@@ -1,14 +1,14 @@
 """Taking a lock, holding it longer, giving it back, and what else depends on holding it.
 
-Who asks is named by OWNER, else by the session of the request. An owner has at most one hold of a lock and one place in
-its line: who asks again finds what it has, so that a retry is safe. Only an upgrade has both: it shares the lock, and
-waits at the front of the line until it is alone.
+Who asks is named by OWNER, else by the session of the request; owners of different users are different, whatever they
+are called. An owner has at most one hold of a lock and one place in its line: who asks again finds what it has, so that
+a retry is safe. Only an upgrade has both: it shares the lock, and waits at the front of the line until it is alone.
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from raftdb.errors import Conflict, Deadlock, Fenced, ReplyError, RequestRefused
+from raftdb.errors import Conflict, Deadlock, ReplyError
 from raftdb.limits import (
     LOCK_LIMIT_MAX,
     LOCK_LINE_MAX,
@@ -19,6 +19,7 @@ from raftdb.limits import (
     OWNER_BYTES_MAX,
     OWNER_PLACES_MAX,
     SESSION_BOUND_MAX,
+    USER_NAME_BYTES_MAX,
 )
 from raftdb.machine.clock import read_clock
 from raftdb.machine.happenings import Happening
@@ -35,6 +36,7 @@ from raftdb.machine.locks.records import (
     load_hold,
     load_place,
     load_waits,
+    owner_in,
     place_number,
     place_of,
     token_of,
@@ -42,6 +44,7 @@ from raftdb.machine.locks.records import (
 from raftdb.machine.reply import Result, shown_key
 from raftdb.machine.service import Command
 from raftdb.machine.session_records import binding_of, bound_count, shown_session
+from raftdb.machine.waiting import Asker
 
 AS_BEFORE = 0
 """The time to live of `Renew` that says: as long as it was taken for."""
@@ -86,19 +89,10 @@ class UnlockOwned(Command):
 
 @dataclass(frozen=True, slots=True)
 class LeaveLine(Command):
-    """Give up the place of an owner, without one of the session, in the line of a lock."""
+    """Give up the place of an owner, as it stands in the state (`owner_in`), in the line of a lock."""
 
     name: bytes
     owner: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Fence(Command):
-    """Whether a lock is held under this token: by one owner alone, or with the mode `SHARED` in any way."""
-
-    name: bytes
-    token: NotNegative
-    mode: LockMode = LockMode.EXCLUSIVE
 
 
 class _Request(NamedTuple):
@@ -117,7 +111,7 @@ def lock(layer: Layer, command: Lock, revision: int) -> Result:
     which the lease ends, and the milliseconds until then; None if somebody else has it."""
     _check(command)
     session = b"" if layer.session is None else binding_of(layer, layer.session) or b""
-    owner = owner_of(command, layer.session)
+    owner = owner_of(command, Asker(layer.user, layer.session))
     request = _Request(owner, command.mode, command.limit, command.ttl_ms, session, layer.waits)
     # What is over is ended on the way, but not if the request is refused in the end.
     upper = Layer(layer)
@@ -139,13 +133,14 @@ def shown_grant(token: int, claim: Claim, clock_ms: int) -> list[object]:
     return [token, MODE_NAMES[LockMode(claim.mode)], claim.ends_ms, claim.ends_ms - clock_ms]
 
 
-def owner_of(command: Lock, session: bytes | None) -> bytes:
-    """Return who asks. Raises `ReplyError` if that is nobody."""
-    if command.owner:
-        return command.owner
-    if session is None:
-        raise ReplyError("a lock needs an owner", hint="say OWNER and a name, or ask in a session")
-    return shown_session(session).encode()
+def owner_of(command: Lock, asker: Asker) -> bytes:
+    """Return who asks, as it stands in the state. Raises `ReplyError` if that is nobody."""
+    owner = command.owner
+    if not owner:
+        if asker.session is None:
+            raise ReplyError("a lock needs an owner", hint="say OWNER and a name, or ask in a session")
+        owner = shown_session(asker.session).encode()
+    return owner_in(asker.user, owner)
 
 
 def _check(command: Lock) -> None:
@@ -168,10 +163,10 @@ def check_name(name: bytes) -> None:
         )
 
 
-def _check_owned(command: UnlockOwned | LeaveLine) -> None:
+def _check_owned(command: UnlockOwned | LeaveLine, bytes_max: int) -> None:
     check_name(command.name)
-    if not 0 < len(command.owner) <= OWNER_BYTES_MAX:
-        raise ReplyError("the owner is empty or too long", hint=f"from 1 to {OWNER_BYTES_MAX} bytes")
+    if not 0 < len(command.owner) <= bytes_max:
+        raise ReplyError("the owner is empty or too long", hint=f"from 1 to {bytes_max} bytes")
 
 
 def _check_ttl(ttl_ms: int) -> None:
@@ -288,8 +283,8 @@ def _too_many(why: str) -> ReplyError:
     return ReplyError(why, hint="give some back first", code="too_large")
 
 
-def _live(view: KeyValueView, name: bytes, token: int) -> Claim | None:
-    """The hold under a token, None if it is over."""
+def live_hold(view: KeyValueView, name: bytes, token: int) -> Claim | None:
+    """Return the hold under a token, None if it is over."""
     if not 0 < len(name) <= LOCK_NAME_BYTES_MAX:
         return None
     claim = load_hold(view, name, token)
@@ -301,7 +296,7 @@ def renew(layer: Layer, command: Renew, revision: int) -> Result:
     check_name(command.name)
     if command.ttl_ms != AS_BEFORE:
         _check_ttl(command.ttl_ms)
-    claim = _live(layer, command.name, command.token)
+    claim = live_hold(layer, command.name, command.token)
     if claim is None:
         return Result(False, None)
     opened = OpenLock(layer, command.name, revision)
@@ -312,7 +307,7 @@ def renew(layer: Layer, command: Renew, revision: int) -> Result:
 def unlock(layer: Layer, command: Unlock, revision: int) -> Result:
     """Give the lock back, to those that wait if there are any. Answers whether it was held under this token."""
     check_name(command.name)
-    claim = _live(layer, command.name, command.token)
+    claim = live_hold(layer, command.name, command.token)
     if claim is None:
         return Result(False, None)
     opened = OpenLock(layer, command.name, revision)
@@ -324,13 +319,14 @@ def unlock(layer: Layer, command: Unlock, revision: int) -> Result:
 
 def unlock_owned(layer: Layer, command: UnlockOwned, revision: int) -> Result:
     """Give back the hold and the place of an owner. Answers whether it held the lock."""
-    _check_owned(command)
+    _check_owned(command, OWNER_BYTES_MAX)
+    owner = owner_in(layer.user, command.owner)
     opened = OpenLock(layer, command.name, revision)
-    number = place_of(layer, command.owner, command.name)
+    number = place_of(layer, owner, command.name)
     place = load_place(layer, command.name, number)
     if number is not None and place is not None:
         opened.leave(number, place)
-    held = opened.hold_of(command.owner)
+    held = opened.hold_of(owner)
     if held is not None:
         opened.release(*held)
     opened.hand_on()
@@ -340,7 +336,7 @@ def unlock_owned(layer: Layer, command: UnlockOwned, revision: int) -> Result:
 
 def leave_line(layer: Layer, command: LeaveLine, revision: int) -> Result:
     """Give the place up. Answers None; if the lock was granted already, nothing changes, and it answers as `lock`."""
-    _check_owned(command)
+    _check_owned(command, 1 + USER_NAME_BYTES_MAX + OWNER_BYTES_MAX)
     number = place_of(layer, command.owner, command.name)
     place = load_place(layer, command.name, number)
     if number is None or place is None:
@@ -355,46 +351,5 @@ def leave_line(layer: Layer, command: LeaveLine, revision: int) -> Result:
 def outcome_for(view: KeyValueView, name: bytes, owner: bytes) -> Result | None:
     """Return the answer to an owner who holds a lock, None if it does not."""
     token, clock_ms = token_of(view, owner, name), read_clock(view)
-    claim = _live(view, name, token)
+    claim = live_hold(view, name, token)
     return None if claim is None else Result(shown_grant(token, claim, clock_ms), None)
-
-
-def fence(view: KeyValueView, command: Fence) -> Result:
-    """Answer whether the lock is held under this token, in the way that is asked for."""
-    check_name(command.name)
-    claim = _live(view, command.name, command.token)
-    return Result(claim is not None and _suffices(claim, command.mode), None)
-
-
-def _suffices(claim: Claim, mode: LockMode) -> bool:
-    return claim.mode == LockMode.EXCLUSIVE or mode != LockMode.EXCLUSIVE
-
-
-def checked_fence(fence: Fence) -> Fence:
-    """Return the fence; raises `RequestRefused` for one that names no lock or no token."""
-    if not 0 < len(fence.name) <= LOCK_NAME_BYTES_MAX:
-        raise RequestRefused("bad_key", f"the name of a lock has 1 to {LOCK_NAME_BYTES_MAX} bytes")
-    if fence.token <= 0:
-        raise RequestRefused("bad_request", "a fence has a lock and the token that 'lock' answered")
-    return fence
-
-
-def fence_guard(view: KeyValueView, command: Fence) -> None:
-    """Raise `Fenced` if the lock is not held under this token any more."""
-    claim = _live(view, command.name, command.token)
-    if claim is None or not _suffices(claim, command.mode):
-        raise fenced(command.name, command.token)
-
-
-def token_guard(view: KeyValueView, command: Renew | Unlock) -> None:
-    """Raise `Fenced` if the lock is not held under this token any more."""
-    if _live(view, command.name, command.token) is None:
-        raise fenced(command.name, command.token)
-
-
-def fenced(name: bytes, token: int) -> Fenced:
-    """Return the error for a token that is over."""
-    return Fenced(
-        f"the lock {shown_key(name)} is not held under the token {token} any more",
-        hint="somebody else may hold it: give up what was done under it",
-    )

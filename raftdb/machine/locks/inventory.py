@@ -14,6 +14,7 @@ from raftdb.machine.locks.records import (
     LockRecord,
     load_lock,
     place_of,
+    shown_owner,
     split_name,
     token_of,
     unpack_claim,
@@ -51,9 +52,7 @@ def _holders(view: KeyValueView, wrong: list[Noted]) -> Counter[bytes]:
         (name, token), owner = split_name(key[1:]), unpack_claim(record).owner
         found[name] += 1
         if token_of(view, owner, name) != int.from_bytes(token):
-            wrong.append(
-                Noted("lock", f"{shown_key(owner)} is not known to hold {shown_key(name)}", is_wrong=True)
-            )
+            wrong.append(_unknown(owner, "hold", name))
     return found
 
 
@@ -64,7 +63,11 @@ def _waiters(view: KeyValueView, wrong: list[Noted]) -> Counter[bytes]:
         (name, number), owner = split_name(key[1:]), unpack_claim(record).owner
         found[name] += 1
         if place_of(view, owner, name) != int.from_bytes(number):
-            wrong.append(
-                Noted("lock", f"{shown_key(owner)} is not known to wait for {shown_key(name)}", is_wrong=True)
-            )
+            wrong.append(_unknown(owner, "wait for", name))
     return found
+
+
+def _unknown(owner: bytes, does: str, name: bytes) -> Noted:
+    """A claim that the records of its owner do not have."""
+    what = f"{shown_key(shown_owner(owner))} is not known to {does} {shown_key(name)}"
+    return Noted("lock", what, is_wrong=True)

@@ -13,7 +13,7 @@ from raftdb.machine.clock import read_clock
 from raftdb.machine.happenings import Happening
 from raftdb.machine.keyspace import pack_number
 from raftdb.machine.layer import Layer
-from raftdb.machine.locks.over import is_gone, is_over
+from raftdb.machine.locks.over import is_gone, is_over, may_take
 from raftdb.machine.locks.records import (
     ENDS,
     ENTRY_BITS,
@@ -51,7 +51,7 @@ SHARED_GRANTS_MAX = 500
 SETTLED_MAX = 64
 """Holders of one lock of whom it is looked whether their time is over when somebody else asks for it."""
 GONE_MAX = 500
-"""Places whose sessions have ended that are taken out of a line in one entry."""
+"""Places of whom nobody may have the lock any more that are taken out of a line in one entry."""
 
 
 class OpenLock:
@@ -195,7 +195,7 @@ class OpenLock:
         while self.waiting:
             page = scan_line(self.layer, self.name, limit=SETTLED_MAX if self.served else 1)
             for number, claim in page:
-                if is_gone(self.layer, claim):
+                if is_gone(self.layer, claim) or not may_take(self.layer, claim, self.name):
                     self.leave(number, claim)
                     self.served += 1
                     if self.served >= GONE_MAX:

@@ -21,6 +21,7 @@ from raftdb.machine.locks.records import (
     load_lock,
     scan_holds,
     scan_line,
+    shown_owner,
     unpack_lock,
 )
 from raftdb.machine.reply import Result
@@ -59,10 +60,11 @@ def lock_info(view: KeyValueView, command: LockInfo) -> Result:
     if lock is None:
         return Result(None, None)
     holders = [
-        [claim.owner, _mode(claim), token, claim.since_ms, claim.ends_ms - read_clock(view)]
+        [shown_owner(claim.owner), _mode(claim), token, claim.since_ms, claim.ends_ms - read_clock(view)]
         for token, claim in _live_holds(view, command.name)
     ]
-    line = [[claim.owner, _mode(claim), claim.since_ms] for claim in _live_places(view, command.name)]
+    places = _live_places(view, command.name)
+    line = [[shown_owner(claim.owner), _mode(claim), claim.since_ms] for claim in places]
     if not holders and not line:
         return Result(None, None)
     flat: list[object] = []

@@ -16,8 +16,11 @@ from raftdb.machine.locks.records import (
     load_hold,
     scan_bound,
     split_hold_end,
+    user_of,
 )
 from raftdb.machine.session_records import ENDED_SESSIONS, bound_count
+from raftdb.machine.users.records import rights_of, users_revision
+from raftdb.machine.users.rights import Domain, Need
 
 OVER_MAX = 2_000
 """Ends that `find_over` looks at. A session has 1,000 locks at most, and the sweeper works on it at once."""
@@ -40,6 +43,15 @@ def is_gone(view: KeyValueView, claim: Claim) -> bool:
 def is_over(view: KeyValueView, claim: Claim, clock_ms: int) -> bool:
     """Return whether a hold is over."""
     return claim.ends_ms < clock_ms or is_gone(view, claim)
+
+
+def may_take(view: KeyValueView, claim: Claim, name: bytes) -> bool:
+    """Return whether who waits at a place may still be given the lock: the rights of its user, or the user, may have
+    gone since it was taken, and who waits on nobody's behalf gets nothing where there are users."""
+    if users_revision(view) == 0:
+        return True
+    rights = rights_of(view, user_of(claim.owner))
+    return rights is not None and rights.unmet((Need(Domain.LOCKS, name, changes=True),)) is None
 
 
 def find_over(view: KeyValueView, clock_ms: int) -> Over:

@@ -10,7 +10,8 @@
     I  binding kind ...      the holds and places of a session
     i  time kind ...         what ends at a time (`machine.locks.ends`)
 
-Names and owners that are followed by something else have their length before them, in one byte.
+Names and owners that are followed by something else have their length before them, in one byte. An owner stands within
+its user (`owner_in`): two users may call an owner by the same name, and have nothing of each other.
 
 A token is the index of the entry that granted it and the place in that entry, in one number, so that a later one is
 higher, over all locks. The numbers of places are made in the same way; those at the front of the line count downwards
@@ -81,8 +82,8 @@ class LockRecord(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A hold, or a place in the line: whose it is, since when, and for how long. `ends_ms` is 0 for a place; `session`
-    binds it to a session, and is empty if it is bound to none."""
+    """A hold, or a place in the line: whose it is (`owner_in`), since when, and for how long. `ends_ms` is 0 for a
+    place; `session` binds it to a session, and is empty if it is bound to none."""
 
     mode: int
     ttl_ms: int
@@ -155,6 +156,21 @@ def unpack_claim(record: bytes) -> Claim:
 def within(text: bytes) -> bytes:
     """Return a name or an owner as it stands in a key before something else."""
     return bytes((len(text),)) + text
+
+
+def owner_in(user: bytes, owner: bytes) -> bytes:
+    """Return an owner of a user, empty for nobody, as it stands in the state."""
+    return within(user) + owner
+
+
+def user_of(owner: bytes) -> bytes:
+    """Return the user of an owner that stands in the state."""
+    return split_name(owner)[0]
+
+
+def shown_owner(owner: bytes) -> bytes:
+    """Return an owner that stands in the state as its user calls it."""
+    return split_name(owner)[1]
 
 
 def hold_key(name: bytes, token: int) -> bytes:

@@ -16,21 +16,18 @@ from raftdb.machine.keyspace import (
 )
 from raftdb.machine.layer import KeyValueView
 from raftdb.machine.locks.ends import LEASES, OF_SESSIONS
+from raftdb.machine.locks.fencing import Fence, fence, fence_guard, token_guard
 from raftdb.machine.locks.holding import (
-    Fence,
     LeaveLine,
     Lock,
     Renew,
     Unlock,
     UnlockOwned,
-    fence,
-    fence_guard,
     leave_line,
     lock,
     outcome_for,
     owner_of,
     renew,
-    token_guard,
     unlock,
     unlock_owned,
 )
@@ -63,7 +60,7 @@ from raftdb.machine.service import (
     Service,
     as_flag,
 )
-from raftdb.machine.waiting import PlaceWaiting
+from raftdb.machine.waiting import Asker, PlaceWaiting
 
 
 def _shown_lock(result: Told) -> object:
@@ -71,15 +68,15 @@ def _shown_lock(result: Told) -> object:
     return result.value[:3] if isinstance(result.value, list) else None
 
 
-def _outcome(view: KeyValueView, command: Lock, session: bytes | None) -> Result | None:
-    owner = owner_of(command, session)
+def _outcome(view: KeyValueView, command: Lock, asker: Asker) -> Result | None:
+    owner = owner_of(command, asker)
     if place_of(view, owner, command.name) is not None:
         return None
     outcome = outcome_for(view, command.name, owner)
     if outcome is None:
         raise ReplyError(
             f"the place in the line of {shown_key(command.name)} is gone",
-            hint="its session has ended, or it was given up",
+            hint="its session has ended, it was given up, or its user may not take the lock any more",
             code="not_found",
         )
     return outcome
@@ -90,9 +87,9 @@ def _places(view: KeyValueView, after: bytes, limit: int) -> list[tuple[bytes, C
 
 
 WAITING = PlaceWaiting(
-    place=lambda command, session: place_key(owner_of(command, session), command.name),
+    place=lambda command, asker: place_key(owner_of(command, asker), command.name),
     outcome=_outcome,
-    give_up=lambda command, session: LeaveLine(command.name, owner_of(command, session)),
+    give_up=lambda command, asker: LeaveLine(command.name, owner_of(command, asker)),
     places=_places,
     flags=(b"SHARED",),
 )

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from raftdb.errors import RequestRefused
 from raftdb.limits import LOCK_TTL_MS_DEFAULT, OWNER_BYTES_MAX, SCAN_LIMIT_DEFAULT
 from raftdb.machine.arguments import integer, prefix_of, seconds_ms, shown_seconds
-from raftdb.machine.locks.holding import AS_BEFORE, Fence, Lock, Renew
+from raftdb.machine.locks.fencing import Fence
+from raftdb.machine.locks.holding import AS_BEFORE, Lock, Renew
 from raftdb.machine.locks.looking import Locks
 from raftdb.machine.locks.records import LockMode
 from raftdb.machine.service import Command

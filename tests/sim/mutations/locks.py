@@ -6,7 +6,8 @@ from raftdb.limits import LOCK_TTL_MS_MAX
 from raftdb.machine import strings
 from raftdb.machine.layer import KeyValueView
 from raftdb.machine.locks import deadlocks, ends, holding, line
-from raftdb.machine.locks.holding import Fence, Unlock
+from raftdb.machine.locks.fencing import Fence
+from raftdb.machine.locks.holding import Unlock
 from raftdb.machine.locks.line import OpenLock
 from raftdb.machine.locks.records import LockMode
 from raftdb.machine.services import GUARDS
