@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 from aiohttp import web
 
 from raftdb.budgets import REPLY_BYTES_ON_LOOP_MAX
-from raftdb.errors import Compacted, RequestRefused, Unavailable
+from raftdb.errors import Compacted, ReplyError, RequestRefused, Unavailable
 from raftdb.frontend.http_connection import Connection
 from raftdb.frontend.http_login import STILL_PROVED, USER
 from raftdb.frontend.http_memory import hold_answer
@@ -132,6 +132,9 @@ class WatchApi:
             self.hub.end_compacted(follower, error)
         except Unavailable:
             follower.end("stalled")
+        except (RequestRefused, ReplyError):
+            # Its user may not read this any more.
+            follower.stream.end()
 
     def _progress(self, watcher: Watcher) -> bytes:
         """A block that says only how far a watcher has got, so that a quiet prefix is not compacted away under it."""

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import logging
 from typing import Any, NamedTuple
 
 import pytest
 
-from raftdb.errors import LeaderHint, Unavailable
+from raftdb.errors import LeaderHint, ReplyError, Unavailable
 from raftdb.frontend import http_watch
 from raftdb.machine.batches import MultiSet
 from raftdb.machine.operations import Mode, SessionOperation, TransactionOperation
@@ -199,6 +200,15 @@ async def test_a_node_that_cannot_read_its_state_ends_the_stream() -> None:
     async with watched(node) as http:
         reader = await follow(http, "?snapshot=true")
         assert await reader.rest() == [Event("stalled", None, {"revision": None})]
+
+
+async def test_a_right_that_ends_meanwhile_ends_the_stream(log_records: list[logging.LogRecord]) -> None:
+    node = WatchedNode()
+    node.failure = ReplyError("the user ana may not read it", code="forbidden")
+    async with watched(node) as http:
+        reader = await follow(http, "?snapshot=true")
+        assert await reader.rest() == []
+    assert log_records == []
 
 
 async def test_progress_says_how_far_a_quiet_prefix_has_got() -> None:

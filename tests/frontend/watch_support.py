@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from raftdb.errors import Unavailable
+from raftdb.errors import ReplyError, Unavailable
 from raftdb.machine.layer import Layer
 from raftdb.machine.machine import Machine
 from raftdb.machine.operations import ClientOperation
@@ -32,7 +32,7 @@ class WatchedNode(StubNode):
         if not isinstance(operation, ReadStored):
             return await super().execute(operation, consistency="stale")
         assert consistency == "stale"
-        if isinstance(self.failure, Unavailable):
+        if isinstance(self.failure, Unavailable | ReplyError):
             raise self.failure
         reply = Machine().read(operation, Layer(self.log.state))
         assert isinstance(reply, Result)
