@@ -78,7 +78,7 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         if self._request_count != requests:
             self._payload = self._messages[-1][1] if self._messages else EMPTY_PAYLOAD
-            self._head_bytes = 0
+            self._head_ended()
         elif is_head and not (self._close or self._force_close):
             self._count_head(len(data))
 
@@ -101,6 +101,7 @@ class Connection(web.RequestHandler):
         left for the collector."""
         super().connection_lost(exc)
         self._payload = EMPTY_PAYLOAD
+        self._head_ended()
         if self._on_gone is not None:
             leave, give_up = self._on_gone
             leave()
@@ -137,7 +138,16 @@ class Connection(web.RequestHandler):
         """Count bytes that are not yet parsed: a head, or bytes after a request that asks to change protocols."""
         self._head_bytes += more_bytes
         if self._head_bytes > HEAD_BYTES_MAX:
+            self._head_ended()
             self._refuse_head()
+        else:
+            self.crowd.heads.arrived(self.force_close, self._head_bytes)
+
+    def _head_ended(self) -> None:
+        """Nothing of a head is in memory any more."""
+        if self._head_bytes:
+            self._head_bytes = 0
+            self.crowd.heads.ended(self.force_close)
 
     def _refuse_head(self) -> None:
         """Refuse a head that is too long. If earlier requests are not answered yet, the connection is closed without an

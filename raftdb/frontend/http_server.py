@@ -19,7 +19,12 @@ from raftdb.frontend.accepting import Acceptor
 from raftdb.frontend.http_body import awaits_continue
 from raftdb.frontend.http_browser import CORS_HEADERS, Browsers
 from raftdb.frontend.http_connection import LINGERING_TIME_S
-from raftdb.frontend.http_head import HEADER_BYTES_MAX, HEADERS_MAX, REQUEST_LINE_BYTES_MAX
+from raftdb.frontend.http_head import (
+    HEADER_BYTES_MAX,
+    HEADERS_MAX,
+    REQUEST_LINE_BYTES_MAX,
+    ArrivingHeads,
+)
 from raftdb.frontend.http_host import HostCheck, HostNames, shown
 from raftdb.frontend.http_lean import LeanConnection, LeanPath, LeanRoutes
 from raftdb.frontend.http_login import FETCHED_BY_PAGE, Gate, challenged
@@ -88,6 +93,7 @@ class BoundedServer(web.Server):
         # The connections that wait for their clients, the one that has waited longest first. A busy one is not among
         # them.
         self.waiting: dict[web.RequestHandler, None] = {}
+        self.heads = ArrivingHeads()
         self.held: set[web.RequestHandler] = set()
         """Those whose requests the node holds: they are neither busy nor waiting for their clients."""
 

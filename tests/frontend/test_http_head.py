@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from raftdb.errors import LeaderHint
+from raftdb.errors import LeaderHint, required
 from raftdb.frontend.http_head import (
     HEAD_BYTES_MAX,
     HEADER_BYTES_MAX,
@@ -57,6 +57,27 @@ async def test_the_lines_of_a_head_are_bounded_together(http: Harness) -> None:
     assert (response.status, response.code) == (431, "head_too_large")
     assert f"{HEAD_BYTES_MAX} bytes" in response.json["error"]["message"]
     assert await client.ends() == b""
+
+
+async def test_the_heads_of_all_connections_are_bounded_together(
+    http: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crowd that never ends its heads takes memory from nobody, and keeps nobody from being served."""
+    heads = required(http.server._server, "listener").heads
+    monkeypatch.setattr(heads, "_bytes_max", 3 * HEAD_BYTES_MAX)
+    part = b"GET /livez HTTP/1.1\r\nHost: a\r\n" + FIELD * 7
+    crowd = [await http.connect() for _ in range(8)]
+    for client in crowd:
+        await drip(client, part)
+    first, *_, last = crowd
+    assert await first.ends() == b"", "who began first makes room"
+    assert 0 < heads.bytes <= 3 * HEAD_BYTES_MAX
+    assert (await http.request(post(PING))).status == 200
+    await last.send(b"\r\n")
+    assert (await last.receive()).status == 200
+    for client in crowd:
+        await client.close()
+    await wait_until(lambda: heads.bytes == 0)
 
 
 async def test_a_head_behind_a_request_is_bounded_as_well(http: Harness) -> None:
