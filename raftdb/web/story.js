@@ -56,7 +56,7 @@ const SENTENCES = {
   "peer met for the first time": ["members", (d) => `has met ${d.peer} for the first time`],
   "dial failed": ["members", (d) => `cannot reach ${d.peer}: ${d.reason}`],
   "addresses written down": ["members", (d) => `has written down where the members are: ${list(d.members)}`],
-  "the network was set": ["members", (d) => `is told to make its links worse: ${linksOf(d)}`],
+  "the network was set": ["members", (d) => linksOf(d)],
   "learner has caught up": ["members", (d) => `says that ${d.learner} has caught up`],
   "parted from a removed node": ["members", (d) => `has parted from ${d.node}: ${d.why}`],
   "conflict, truncates": [
@@ -105,7 +105,8 @@ function linksOf({ default: all, links, cut, clients }) {
     links && `to ${links.replaceAll(",", ", to ")}`,
     clients && `to clients ${clients}`,
   ];
-  return parts.filter((part) => part).join("; ") || "no more";
+  const said = parts.filter((part) => part).join("; ");
+  return said === "" ? "leaves its links as they are" : `makes its links worse: ${said}`;
 }
 
 function plain(value) {

@@ -81,6 +81,39 @@ async def test_a_link_is_cut_and_healed_and_the_picture_says_so(tab: Tab, cluste
     await tab.wait("document.querySelector('.links').innerText.includes('All links are whole.')")
 
 
+async def test_a_server_is_dragged_out_of_the_ring_and_back(tab: Tab, cluster: LocalCluster) -> None:
+    """It is cut off from the others, which go on to hear each other; what it was cut off from hears it again."""
+    await tab.wait("document.querySelector('.ring.grips') !== null")
+    box = "[...document.querySelectorAll('.ring .node')][%d].querySelector('circle').getBoundingClientRect()"
+
+    async def at(number: int) -> tuple[float, float]:
+        await tab.run("document.querySelector('.ring').scrollIntoView({block: 'center'})")
+        x, y = await tab.run(
+            f"(() => {{ const one = {box % number}; return [one.x + one.width / 2, one.y + one.height / 2] }})()"
+        )
+        return x, y
+
+    async def drag(start: tuple[float, float], end: tuple[float, float]) -> None:
+        for kind, (x, y) in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
+            await tab.call(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1
+            )
+
+    place, others = await at(1), await at(2)
+    outside = (place[0] + 60.0, place[1] - 160.0)
+    words = "document.querySelector('.links').innerText"
+    await drag(place, outside)
+    await tab.wait(f"{words}.includes('cut: n1 to n2, n2 to n1, n2 to n3 and n3 to n2')")
+    await tab.wait("document.querySelectorAll('.ring line.cut').length === 2")
+    assert await at(2) == others
+    moved = await at(1)
+    assert moved == pytest.approx(outside, abs=1)
+    await drag(moved, place)
+    await tab.wait(f"{words}.includes('All links are whole')")
+    assert await at(1) == pytest.approx(place, abs=1)
+    await tab.wait("raftdbCluster.list().every(one => one.isHeard) && raftdbCluster.leader !== null")
+
+
 async def test_the_picture_is_stopped_and_moved_back_and_real_nodes_are_not(tab: Tab) -> None:
     assert "Real nodes cannot be taken back" in await tab.run("document.querySelector('.lead').innerText")
     slider = "document.querySelector('.transport input')"

@@ -6,13 +6,14 @@ import { changeLinks, NETWORK } from "../cluster/links.js";
 import { add, fill, h, say, set, shown } from "../dom.js";
 import { told } from "../story.js";
 import { ago, duration, list } from "../words.js";
+import { Dragging, showGrip } from "./dragging.js";
 import { LiveRecording } from "./live_recording.js";
 import { Stage } from "./stage.js";
 
 const LOOK_MS = 2000;
 const LINES = 8;
 const SLOW = "delay 400ms 100ms";
-const CHANGES = { cut: { isCut: true }, slow: { conditions: SLOW }, heal: { isCut: false, conditions: null } };
+const CHANGES = { cut: { isCut: true }, slow: { conditions: SLOW }, heal: { isCut: false, conditions: null }, join: { isCut: false } };
 const PROCESSES = "/v1/processes";
 const EVERYBODY = "";
 const STATE_WORDS = { running: "runs", paused: "is paused", stopped: "is stopped" };
@@ -23,6 +24,7 @@ export class Live {
     this.view = view;
     this.recording = new LiveRecording(view.cluster);
     this.stage = new Stage(this.recording, "The nodes of this cluster");
+    this.dragging = new Dragging(this.stage, () => this.#mayCut(), (out) => this.#part(out));
     this.isLive = true;
     this.us = this.recording.nowUs;
     this.count = 0;
@@ -123,7 +125,7 @@ export class Live {
 
   // Asks the owner of the processes what they do, and each node what its links are like.
   async #look() {
-    const { api, cluster, signal } = this.view;
+    const { cluster, signal } = this.view;
     if (this.isLooking) return;
     this.isLooking = true;
     try {
@@ -132,7 +134,17 @@ export class Live {
       this.isLooking = false;
     }
     if (!signal.aborted) this.#changed();
-    for (const button of this.linkButtons) button.disabled = !api.mayAct || this.hasNetwork !== true;
+    for (const button of this.linkButtons) button.disabled = !this.#mayCut();
+    showGrip(this.stage, this.#mayCut());
+    if (this.#isWhole()) this.dragging.home();
+  }
+
+  #mayCut() {
+    return this.view.api.mayAct && this.hasNetwork === true;
+  }
+
+  #isWhole() {
+    return [...this.recording.network.values()].every((links) => Object.values(links).every((link) => !link.is_cut));
   }
 
   async #lookAtProcesses() {
@@ -170,7 +182,7 @@ export class Live {
       else if (link.conditions !== "none") slow.push(`${from} to ${to} (${link.conditions})`);
     }
     const parts = [cut.length > 0 ? `cut: ${list(cut)}` : null, slow.length > 0 ? `slowed down: ${list(slow)}` : null].filter(Boolean);
-    return shown(parts.length === 0 ? "All links are whole." : `Now ${parts.join("; ")}.`, 600);
+    return shown(parts.length === 0 ? "All links are whole. Drag a server out of the ring to cut it off, and back to heal that." : `Now ${parts.join("; ")}.`, 600);
   }
 
   async #decode() {
@@ -231,6 +243,22 @@ export class Live {
     const ids = [...this.rows.keys()];
     this.#do("heal all links", async () => {
       for (const id of ids) if (this.view.cluster.nodes.get(id)?.isHeard) await this.#change(id, ids, "heal");
+    });
+  }
+
+  // Cuts those who were dragged out of the ring off from those in it, and nobody else from anybody.
+  #part(out) {
+    const ids = [...this.rows.keys()];
+    const words = out.length === 0 ? "let all hear each other again" : `cut ${list(out)} off from the others`;
+    this.#do(words, async () => {
+      for (const id of ids) {
+        if (!this.view.cluster.nodes.get(id)?.isHeard) continue;
+        const isOut = out.includes(id);
+        const [same, others] = [true, false].map((isSame) => ids.filter((one) => one !== id && (out.includes(one) === isOut) === isSame));
+        const links = this.recording.network.get(id);
+        if (same.some((one) => links?.[one]?.is_cut)) await this.#change(id, same, "join");
+        await this.#change(id, others, "cut");
+      }
     });
   }
 

@@ -48,10 +48,42 @@ export class Stage {
     this.#messages(us);
   }
 
+  // Where a server stands, where its place in the ring is, and whose picture an element is part of.
+  placeOf(id) {
+    const { x, y } = this.views.get(id);
+    return [x, y];
+  }
+
+  homeOf(id) {
+    return this.views.get(id).home;
+  }
+
+  idAt(element) {
+    return [...this.views].find(([, view]) => view.group.contains(element))?.[0] ?? null;
+  }
+
+  // The nearest point that a server can stand at.
+  within(x, y) {
+    const kept = (value, size) => Math.max(RADIUS, Math.min(size - RADIUS, value));
+    return [kept(x, SIZE.width), kept(y, SIZE.height)];
+  }
+
+  // Lets a server stand elsewhere.
+  place(id, x, y) {
+    const view = this.views.get(id);
+    Object.assign(view, { x, y });
+    set(view.group, { transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` });
+    for (const line of this.lines.children) {
+      if (line.dataset.from === id) set(line, { x1: x, y1: y });
+      if (line.dataset.to === id) set(line, { x2: x, y2: y });
+    }
+  }
+
   #arrange() {
     const ids = [...this.state.nodes.keys()].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
     if (ids.join() === this.order) return;
     this.order = ids.join();
+    const moved = [...this.views].filter(([id, { x, y, home }]) => ids.includes(id) && (x !== home[0] || y !== home[1]));
     this.views.clear();
     fill(this.discs);
     fill(this.lines);
@@ -59,7 +91,7 @@ export class Stage {
       const angle = (place / ids.length) * 2 * Math.PI - Math.PI / 2;
       const x = SIZE.width / 2 + 190 * Math.cos(angle);
       const y = SIZE.height / 2 + 6 + (ids.length === 3 ? 128 : 132) * Math.sin(angle);
-      const view = { x, y, radius: RADIUS };
+      const view = { x, y, radius: RADIUS, home: [x, y] };
       view.timer = s("circle", { class: "timer", r: RADIUS + 7, pathLength: 100, transform: "rotate(-90)" });
       view.disc = s("circle", { r: RADIUS });
       view.crown = s("path", { class: "crown", d: CROWN, transform: `translate(0 ${-RADIUS + 8})` });
@@ -79,6 +111,7 @@ export class Stage {
         add(this.lines, s("line", { x1: a.x, y1: a.y, x2: b.x, y2: b.y, data: { from, to } }));
       }
     });
+    for (const [id, { x, y }] of moved) this.place(id, x, y);
   }
 
   #node(view, id, node) {
