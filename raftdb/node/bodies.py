@@ -30,14 +30,19 @@ class Bodies:
         found = self._log.cached(first, last, bytes_max=bytes_max)
         return self.stored(first, self._last_stored(last), bytes_max) if found is None else found
 
-    def whole_blocks(self, first: Index, last: Index, bytes_max: int) -> Iterator[Block]:
-        """The blocks, whole, from the one on that has `first`; at least one, and from the disk no further than the one
-        that has `last` or fills so many bytes. To be used before the log changes."""
+    def whole_blocks(self, first: Index, last: Index, bytes_max: int) -> tuple[Iterator[Block], Index]:
+        """The blocks, whole, from the one on that has `first`, at least one; and the last entry up to `last` that may
+        be taken of them. To be used before the log changes.
+
+        From the disk they come no further than the one that has that entry, or fills so many bytes. What stands in it
+        beyond that entry is in memory, and may be another entry there: the log has dropped this one in a conflict, and
+        the disk has not yet (hazard B16).
+        """
         found = self._log.cached_blocks(first)
         if found is not None:
-            return found
-        stored = self._log_reader.read(first, self._last_stored(last), bytes_max=bytes_max)
-        return map(Block.read, stored)
+            return found, last
+        last = self._last_stored(last)
+        return map(Block.read, self._log_reader.read(first, last, bytes_max=bytes_max)), last
 
     def _last_stored(self, last: Index) -> Index:
         """The last entry up to `last` that is not in memory."""

@@ -346,7 +346,7 @@ class Replica:
         last = min(self.raft.state.commit_index, first + APPLY_ENTRIES_MAX - 1)
         if first > last or not self._may_apply:
             return
-        blocks = self._bodies.whole_blocks(first, last, APPLY_BYTES_MAX)
+        blocks, last = self._bodies.whole_blocks(first, last, APPLY_BYTES_MAX)
         where = (first, last, self._state, self._machine)
         applied = apply_slice(blocks, *where, bytes_max=APPLY_BYTES_MAX, history=self.history)
         self.counts.applied(len(applied.replies), applied.seconds, applied.happened)

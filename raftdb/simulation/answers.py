@@ -33,6 +33,8 @@ def check_answers(told: Sequence[AnswerToCheck], log: Sequence[Entry]) -> Model:
     failed: dict[Operation, list[Any]] = {}
     unseen: list[tuple[Any, Any]] = []
     """The reads that have failed, with their failures, until a state is found that answers so."""
+    again: dict[int, list[AnswerToCheck]] = {}
+    """By index: answers that are not those of the first time, until an entry is found that gives them again."""
     for answer in failures:
         if is_read(answer.operation) and (answer.operation, answer.reply) not in unseen:
             unseen.append((answer.operation, answer.reply))
@@ -45,9 +47,24 @@ def check_answers(told: Sequence[AnswerToCheck], log: Sequence[Entry]) -> Model:
                 failed.setdefault(operation, []).append(reply)
             elif index == entry.index:
                 made = (operation, reply)
+            elif index in again:
+                again[index] = [
+                    one for one in again[index] if (one.operation, one.reply) != (operation, reply)
+                ]
         for answer in by_index.get(entry.index, ()):
-            _check(answer, made, model)
+            if (
+                isinstance(answer.operation, SessionOperation)
+                and made is not None
+                and made[1] != answer.reply
+            ):
+                again.setdefault(entry.index, []).append(answer)
+            else:
+                _check(answer, made, model)
         unseen = [read for read in unseen if model.read(read[0]) != read[1]]
+    for answer in (one for answers in again.values() for one in answers):
+        raise InvariantBroken(
+            f"{answer.operation} was told {answer.reply!r} at {answer.index}, which it was not, also not again"
+        )
     if unseen:
         raise InvariantBroken(f"{unseen[0][0]} was told {unseen[0][1]}, which no state answers")
     for answer in failures:

@@ -170,7 +170,9 @@ class Caller:
             answer_is_lost = True
             is_lost = world.chance.happens(0.5)
         if not is_lost:
-            arguments = (number, self._target, self._sent, answer_is_lost)
+            # It may arrive when the client has given it up, and asks for something else.
+            wait_ms = None if registers else self._holding.wait_ms
+            arguments = (number, self._target, self._sent, answer_is_lost, wait_ms)
             world.scheduler.after(world.network.delay(), self._arrive, *arguments)
 
     def _registration(self) -> Operation:
@@ -194,7 +196,9 @@ class Caller:
             self._target = self._world.chance.choose(tuple(self._world.hosts))
             self._attempt(number)
 
-    def _arrive(self, number: int, target: NodeId, sent: Operation, answer_is_lost: bool) -> None:
+    def _arrive(
+        self, number: int, target: NodeId, sent: Operation, answer_is_lost: bool, wait_ms: int | None
+    ) -> None:
         """A request reaches a node; the client may have given it up meanwhile."""
         host = self._world.hosts[target]
         if not host.is_up:
@@ -206,8 +210,8 @@ class Caller:
                 delay_us = self._world.network.delay()
                 self._world.scheduler.after(delay_us, self._answered, number, sent, answer)
 
-        if self._holding.wait_ms is not None and not isinstance(sent, RegisterSession):
-            self._holding.wait(host, sent, on_answer)
+        if wait_ms is not None:
+            self._holding.wait(host, sent, on_answer, wait_ms)
         elif isinstance(sent, (*WRITES, SessionOperation, RegisterSession)):
             host.submit_write(entries.encode(sent), on_answer)
         else:

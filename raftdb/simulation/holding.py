@@ -41,9 +41,8 @@ class Holding:
         """How long the client waits for it, beside the time that each request may take."""
         return 0 if self.wait_ms is None else 2 * self.wait_ms * MILLISECOND
 
-    def wait(self, host: Host, sent: Operation, on_answer: OnAnswer) -> None:
+    def wait(self, host: Host, sent: Operation, on_answer: OnAnswer, wait_ms: int) -> None:
         """It has arrived at a node, which holds it."""
-        wait_ms = self.wait_ms or 0
 
         def answered(answer: Any) -> None:
             self._held.pop((host, number), None)

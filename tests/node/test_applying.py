@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftdb.core.block import Block
+from raftdb.core.messages import AppendEntries
 from raftdb.core.model import EntryKind
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.entries import encode, stamp
@@ -125,10 +126,27 @@ def test_bodies_come_from_memory_and_before_that_from_the_disk_in_whole_blocks()
     bench.write(*[b"w"] * 3)
     assert bench.core.log.cache_first == 13
     bodies = Bodies(bench.core, bench.log)
-    spans = [
-        [(block.first_index, block.last_index) for block in bodies.whole_blocks(first, last, EVERYTHING)]
-        for first, last in [(5, 6), (5, 16), (14, 14), (15, 16)]
+    found = [
+        bodies.whole_blocks(first, last, EVERYTHING) for first, last in [(5, 6), (5, 16), (14, 14), (15, 16)]
     ]
-    assert spans == [[(3, 12)], [(3, 12)], [(14, 16)], [(14, 16)]]
+    spans = [([(block.first_index, block.last_index) for block in blocks], last) for blocks, last in found]
+    assert spans == [([(3, 12)], 6), ([(3, 12)], 12), ([(14, 16)], 14), ([(14, 16)], 16)]
     cut = [bodies.between(*wanted, EVERYTHING) for wanted in [(5, 6), (5, 16), (15, 16)]]
-    assert [(found[0].first_index, found[-1].last_index) for found in cut] == [(5, 6), (5, 12), (15, 16)]
+    assert [(some[0].first_index, some[-1].last_index) for some in cut] == [(5, 6), (5, 12), (15, 16)]
+
+
+def test_what_a_conflict_has_dropped_is_not_applied_though_it_is_still_on_the_disk() -> None:
+    """A node that has led comes back with a block of which the next leader has the first half: the rest is dropped and
+    replaced in memory, committed at once, and applied before the disk has heard of it (hazard B16)."""
+    bench = Bench()
+    old = commands(2, *(Set(b"k", b"old-%d" % index) for index in range(2, 7)))
+    bench.receive(AppendEntries("n2", "n1", 2, 1, 1, 1, (old,)))
+    bench.start()
+    assert (bench.core.log.last_index, bench.core.log.cache_first) == (6, 7)
+    new = commands(5, Set(b"k", b"new-5"), term=3)
+    bench.log_is_held = True
+    bench.receive(AppendEntries("n3", "n1", 3, 4, 2, 5, (new,)))
+    while bench.replica.applied_index < 5:
+        bench.turn()
+    assert value_of(bench.read(Get(b"k"))) == b"new-5"
+    assert bench.state.applied == (5, 3)
