@@ -175,8 +175,8 @@ class Node:
             response = ask(self.address, "GET", "/v1/status", headers=self.headers, timeout_s=5.0)
         except (NotSent, OSError):
             return None
-        if response.status == 503 and self.headers:
-            # It has not heard of its users yet.
+        if response.status == 503:
+            # It has not heard of its users yet, or puts a snapshot in place that may have some.
             return None
         assert response.status == 200, response
         status: dict[str, Any] = response.json

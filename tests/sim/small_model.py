@@ -28,6 +28,7 @@ from raftdb.core import invariants
 from raftdb.core.block import entries_of
 from raftdb.core.events import Event, Persisted, Proposed, Received, Ticked
 from raftdb.core.log import Log
+from raftdb.core.measured import Measured
 from raftdb.core.membership import Configuration, ConfigurationHistory, Form
 from raftdb.core.messages import (
     AppendEntriesReply,
@@ -183,7 +184,8 @@ def copied(node: Node) -> Node:
     for name in ("_run_starts", "_run_terms", "_blocks", "_block_ends", "_byte_ends", "_writes"):
         setattr(log, name, copy.copy(getattr(log, name)))
     raft = copy.copy(node.raft)
-    raft.state = replace(state, log=log, output=Output())
+    # No time passes here: when something was asked must not make two states of one.
+    raft.state = replace(state, log=log, output=Output(), measured=Measured())
     if state.candidacy is not None:
         raft.state.candidacy = replace(
             state.candidacy, granted=set(state.candidacy.granted), refused=set(state.candidacy.refused)

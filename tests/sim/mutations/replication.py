@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from raftdb.core import follower, leader, quorum, raft, reads
 from raftdb.core.block import Block, entries_of
@@ -15,6 +15,7 @@ from raftdb.core.messages import (
 from raftdb.core.model import Index, Role
 from raftdb.core.progress import Pace, Progress
 from raftdb.core.state import Leadership, RaftState
+from raftdb.node.bodies import Bodies
 from raftdb.simulation.broken_rules import old_terms_are_counted, previous_entry_is_not_compared
 from raftdb.simulation.planting import Patches, handlers
 from tests.sim.mutations.planting import Mutation
@@ -171,6 +172,17 @@ def refusal_of_an_old_probe_counts() -> Patches:
     return [(Progress, "rejected", rejected)]
 
 
+def what_was_dropped_is_applied() -> Patches:
+    plain = Bodies.whole_blocks
+
+    def whole_blocks(
+        self: Bodies, first: Index, last: Index, bytes_max: int
+    ) -> tuple[Iterator[Block], Index]:
+        return plain(self, first, last, bytes_max)[0], last
+
+    return [(Bodies, "whole_blocks", whole_blocks)]
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     Mutation("B11", "entries of old terms are counted", old_terms_are_counted),
     Mutation("B12", "commit index goes back", commit_goes_back),
@@ -179,6 +191,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("B14b", "append commits an unverified tail", append_commits_the_whole_log),
     Mutation("B15", "a late append truncates", late_append_truncates),
     Mutation("B16", "the old tail survives a conflict", tail_survives_a_conflict),
+    Mutation("B16b", "what a conflict has dropped is applied from the disk", what_was_dropped_is_applied),
     Mutation("B17", "a write in flight counts for its successor", write_in_flight_counts_for_its_successor),
     Mutation("B18", "known entries are appended again", known_entries_are_appended_again),
     Mutation("B20", "an append below the commit is ignored", what_is_below_the_commit_is_ignored),
