@@ -156,7 +156,7 @@ def test_who_waits_for_a_lock_in_vain_is_told_so_and_leaves_the_line(cluster: Cl
 def test_who_was_removed_gets_no_lock_for_which_it_waits(cluster: Cluster) -> None:
     """The next one in line has the lock, and nobody waits out a lease."""
     leader = cluster.wait_agreed()
-    gita = make_user(leader, "gita", "write locks office-")
+    wira = make_user(leader, "wira", "write locks office-")
     name = "office-door"
     taken = told(leader, "POST", f"/v1/locks/{name}", {"owner": "hadi", "ttl_ms": 600_000})
     assert taken.status == 200, taken
@@ -169,11 +169,11 @@ def test_who_was_removed_gets_no_lock_for_which_it_waits(cluster: Cluster) -> No
         return [one["owner"] for one in told(leader, "GET", f"/v1/locks/{name}").json["line"]]
 
     with ThreadPoolExecutor(2) as pool:
-        removed = pool.submit(wait_as, "first", gita)
+        removed = pool.submit(wait_as, "first", wira)
         wait_for(lambda: in_line() == ["first"], "the user in line")
         other = pool.submit(wait_as, "second", ADMIN)
         wait_for(lambda: in_line() == ["first", "second"], "the other behind it")
-        assert told(leader, "DELETE", "/v1/users/gita").status == 200
+        assert told(leader, "DELETE", "/v1/users/wira").status == 200
         assert told(leader, "DELETE", f"/v1/locks/{name}?token={taken.json['token']}").status == 200
         assert other.result().json["acquired"] is True
         refused = removed.result()
