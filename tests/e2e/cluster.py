@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,16 @@ STOP_LIMIT_S = 30.0
 PORT_MIN = 10_000
 LOG_LINES_SHOWN = 60
 CLI_LIMIT_S = 60.0
+_given: deque[int] = deque(maxlen=1_000)
+"""The ports that were given last: more than a test has doors."""
 
 
 def free_ports(count: int) -> list[int]:
     """Ports nobody listens on, below those that the system gives to outgoing connections.
 
     A node must find its port free when it starts again, and not under somebody's connection; nor taken by a test that
-    runs beside this one, so each worker of pytest-xdist has a range of its own.
+    runs beside this one, so each worker of pytest-xdist has a range of its own; nor given to another door of the same
+    test, which may not be open yet.
     """
     ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -40,8 +44,9 @@ def free_ports(count: int) -> list[int]:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in found:
+        if port not in found and port not in _given:
             found.append(port)
+    _given.extend(found)
     return found
 
 
