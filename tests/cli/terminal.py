@@ -71,9 +71,10 @@ class Terminal:
                 self._keys.send_text(step)
                 continue
             deadline = time.monotonic() + WAIT_S
-            while not step() and time.monotonic() < deadline:
+            # Asked once more it might say no: some conditions do something when they are met.
+            while not (is_met := step()) and time.monotonic() < deadline:
                 time.sleep(0.005)
-            if not step():
+            if not is_met:
                 self.missed.append(step)
                 self._keys.send_text("\x03\x04\x04")  # leaves whatever is going on
                 return
