@@ -1,16 +1,22 @@
 """What others on the network could try, each tried on nodes that are real processes and prove themselves by a secret or
 by certificates: the lines of the threat table (docs/security.md) about them."""
 
+import os
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+import pytest
+
 from benchmarks.strangers import HELLO, UPGRADE
 from raftdb import Tls
+from raftdb.errors import required
 from raftdb.wire.stream import Kind, head_of
-from tests.certificates import Authority
+from tests.certificates import Authority, write_chain
 from tests.e2e.cluster import Cluster, Node, free_ports
 from tests.e2e.conftest import NewCluster
 from tests.e2e.test_secret import ONE, write_secret
@@ -184,6 +190,24 @@ def test_what_is_changed_on_the_wire_ends_the_connection_and_nothing_else(new_cl
         meddler.close()
 
 
+def shaken_again(node: Node) -> str:
+    """What a client says that asks for a second handshake on its connection, by TLS 1.2."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    command = ["openssl", "s_client", "-connect", node.address, "-tls1_2", "-legacy_renegotiation"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as client:
+        stdin, stdout = required(client.stdin, "stdin"), required(client.stdout, "stdout")
+        told = b""
+        while b"Verify return code" not in told:
+            told += os.read(stdout.fileno(), 4096)
+        # A line with this letter alone asks for it.
+        stdin.write(b"R\n")
+        stdin.close()
+        return (told + stdout.read()).decode("utf-8", "replace")
+
+
 def test_a_certificate_of_the_same_authority_makes_nobody_a_node(new_cluster: NewCluster) -> None:
     """A client's, that of a node of another cluster, and none at all: nothing of the peers' routes is had."""
     cluster = new_cluster(1)
@@ -209,6 +233,12 @@ def test_a_certificate_of_the_same_authority_makes_nobody_a_node(new_cluster: Ne
             answer = answer_to(node, upgrade(path), tls=context)
             assert b" 101 " not in answer.partition(b"\r\n")[0], (shown, path)
             assert cluster_id.encode() not in answer
+    term = required(status_of(node, Tls(ca=authority.ca)), "status").term
+    long = ssl.create_default_context(cafile=str(authority.ca))
+    long.load_cert_chain(*write_chain(cluster.folder, 300))
+    assert b"200 OK" not in answer_to(node, upgrade("/v1/peer/snapshot"), tls=long)
+    assert "no renegotiation" in shaken_again(node)
+    assert required(status_of(node, Tls(ca=authority.ca)), "status").term == term
     plain = answer_to(node, upgrade("/v1/peer"))
     assert b" 101 " not in plain
     assert cluster_id.encode() not in plain
