@@ -32,13 +32,13 @@ PEER_PATHS = ("/v1/peer", "/v1/peer/forward", "/v1/peer/snapshot")
 
 
 class Meddler:
-    """A relay on the way to one node. While `spoils`, a bit of each piece is another one on its way there, beyond the
-    first bytes, in which two nodes prove themselves."""
+    """A relay on the way to one node. While `spoils`, a bit of each piece is another one on its way there, and while
+    `spoils_answers` on the way back, beyond the first bytes, in which two nodes prove themselves."""
 
     PROOF_BYTES = 4096
 
     def __init__(self, port: int, target: int) -> None:
-        self.spoils = False
+        self.spoils = self.spoils_answers = False
         self.spoiled = 0
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", port))
@@ -59,11 +59,11 @@ class Meddler:
                 threading.Thread(target=self._carry, args=(caller, called, True), daemon=True).start()
                 threading.Thread(target=self._carry, args=(called, caller, False), daemon=True).start()
 
-    def _carry(self, source: socket.socket, to: socket.socket, is_spoilt: bool) -> None:
+    def _carry(self, source: socket.socket, to: socket.socket, is_there: bool) -> None:
         carried = 0
         with suppress(OSError):
             while data := bytearray(source.recv(65536)):
-                if is_spoilt and self.spoils and carried > self.PROOF_BYTES:
+                if carried > self.PROOF_BYTES and (self.spoils if is_there else self.spoils_answers):
                     data[len(data) // 2] ^= 1
                     self.spoiled += 1
                 carried += len(data)
@@ -186,6 +186,40 @@ def test_what_is_changed_on_the_wire_ends_the_connection_and_nothing_else(new_cl
             assert {one["value"] for one in found} == {"v" * 500}
             assert all(node.is_running for node in cluster)
             assert "Traceback" not in "".join(node.log_text() for node in cluster)
+    finally:
+        meddler.close()
+
+
+def test_a_snapshot_that_is_changed_on_the_wire_is_not_taken(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(3)
+    first, _, behind = cluster
+    for node in cluster:
+        node.environment |= {"RAFTDB_CHECKPOINT_ENTRIES": "50", "RAFTDB_LOG_TAIL_BYTES": "1000"}
+    front, hidden = int(first.address.rpartition(":")[2]), free_ports(1)[0]
+    first.environment["RAFTDB_ADVERTISE"] = first.address
+    first.address = f"127.0.0.1:{hidden}"
+    meddler = Meddler(front, hidden)
+    try:
+        with with_secret(cluster):
+            leader = cluster.wait_agreed()
+            if leader is not first:
+                assert leader.ask("POST", "/v1/leader/transfer", b'{"to": "n1"}').status == 200
+            wait_for(lambda: cluster.wait_agreed() is first, "the leader that is reached by the relay")
+            behind.kill9()
+            for number in range(200):
+                body = f'{{"command": "set", "args": ["k{number}", "{"v" * 1000}"]}}'.encode()
+                assert first.ask("POST", "/v1/execute", body).status == 200
+            assert first.ask("POST", "/v1/snapshot").status == 200
+            meddler.spoils_answers = True
+            behind.start()
+            wait_for(lambda: meddler.spoiled > 3, "some pieces to be changed")
+            assert "snapshot installed" not in behind.log_text()
+            meddler.spoils_answers = False
+            wait_for(lambda: "snapshot installed" in behind.log_text(), "the snapshot as it is")
+            cluster.wait_agreed()
+            found = behind.ask("GET", "/v1/keys?prefix=k&limit=1000&consistency=stale").json["keys"]
+            assert len(found) == 200
+            assert {one["value"] for one in found} == {"v" * 1000}
     finally:
         meddler.close()
 
