@@ -15,8 +15,8 @@ import pytest
 import redis
 
 from tests.e2e.cluster import Cluster, Node, free_ports, run_cli
-from tests.e2e.credentials import ADMIN, ADMIN_PASSWORD, WITH_ADMIN, basic
-from tests.e2e.test_users import PASSWORD, is_user, make_user, run, told
+from tests.e2e.credentials import ADMIN, ADMIN_PASSWORD, basic
+from tests.e2e.users import PASSWORD, is_user, make_user, run, told, with_users
 from tests.e2e.waiting import wait_for
 
 SESSION = "5e" * 16
@@ -39,14 +39,8 @@ ROUTES = (
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("threats"), ["n1", "n2", "n3"])
-    for node in cluster:
-        node.environment = {**WITH_ADMIN, "RAFTDB_REDIS": f"127.0.0.1:{free_ports(1)[0]}"}
-        node.headers = ADMIN
-    try:
-        yield cluster.start()
-    finally:
-        cluster.close()
+    with with_users(tmp_path_factory.mktemp("threats")) as cluster:
+        yield cluster
 
 
 def door(address: str) -> socket.socket:

@@ -19,6 +19,7 @@ from raftdb.wire.stream import Kind, head_of
 from tests.certificates import Authority, write_chain
 from tests.e2e.cluster import Cluster, Node, free_ports
 from tests.e2e.conftest import NewCluster
+from tests.e2e.members import transfer
 from tests.e2e.test_secret import ONE, write_secret
 from tests.e2e.test_tls import status_of
 from tests.e2e.waiting import wait_for
@@ -28,6 +29,7 @@ CHANGED = (
     b"Raftdb-Nonce: " + b"0f" * 32 + b"\r\n\r\n"
 )
 """What a node answers that is called as a peer."""
+VALUE = "v" * 1000
 PEER_PATHS = ("/v1/peer", "/v1/peer/forward", "/v1/peer/snapshot")
 
 
@@ -77,6 +79,38 @@ class Meddler:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
+
+
+@contextmanager
+def reached_through(node: Node) -> Iterator[Meddler]:
+    """Others reach this node, which is not started yet, through a relay."""
+    front, hidden = int(node.address.rpartition(":")[2]), free_ports(1)[0]
+    node.environment["RAFTDB_ADVERTISE"] = node.address
+    node.address = f"127.0.0.1:{hidden}"
+    meddler = Meddler(front, hidden)
+    try:
+        yield meddler
+    finally:
+        meddler.close()
+
+
+def lead(cluster: Cluster, *nodes: Node) -> None:
+    """Let one of these nodes lead."""
+    if cluster.wait_agreed() not in nodes:
+        assert transfer(cluster, nodes[0].name).status == 200
+    wait_for(lambda: cluster.wait_agreed() in nodes, "the leader that the test is about")
+
+
+def write(node: Node, number: int) -> None:
+    """Set one more key, at a leader."""
+    body = f'{{"command": "set", "args": ["k{number}", "{VALUE}"]}}'.encode()
+    assert node.ask("POST", "/v1/execute", body).status == 200
+
+
+def values_at(node: Node) -> list[str]:
+    """The values of those keys in the state of a node."""
+    found = node.ask("GET", "/v1/keys?prefix=k&limit=1000&consistency=stale").json["keys"]
+    return [one["value"] for one in found]
 
 
 @contextmanager
@@ -158,36 +192,18 @@ def test_who_sits_at_the_address_of_a_member_is_not_taken_for_it(new_cluster: Ne
 def test_what_is_changed_on_the_wire_ends_the_connection_and_nothing_else(new_cluster: NewCluster) -> None:
     cluster = new_cluster(3)
     *others, last = cluster
-    front, hidden = int(last.address.rpartition(":")[2]), free_ports(1)[0]
-    last.environment["RAFTDB_ADVERTISE"] = last.address
-    last.address = f"127.0.0.1:{hidden}"
-    meddler = Meddler(front, hidden)
-    try:
-        with with_secret(cluster):
-            leader = cluster.wait_agreed()
-            if leader is last:
-                target = f'{{"to": "{others[0].name}"}}'.encode()
-                assert leader.ask("POST", "/v1/leader/transfer", target).status == 200
-            wait_for(lambda: cluster.wait_agreed() in others, "a leader that dials by the relay")
-            meddler.spoils = True
-
-            def write(number: int) -> None:
-                body = f'{{"command": "set", "args": ["k{number}", "{"v" * 500}"]}}'.encode()
-                assert cluster.leader(others).ask("POST", "/v1/execute", body).status == 200
-
-            for number in range(200):
-                write(number)
-            wait_for(lambda: meddler.spoiled > 2, "some pieces to be changed")
-            meddler.spoils = False
-            write(200)
-            cluster.wait_agreed()
-            found = last.ask("GET", "/v1/keys?prefix=k&limit=1000&consistency=stale").json["keys"]
-            assert len(found) == 201
-            assert {one["value"] for one in found} == {"v" * 500}
-            assert all(node.is_running for node in cluster)
-            assert "Traceback" not in "".join(node.log_text() for node in cluster)
-    finally:
-        meddler.close()
+    with reached_through(last) as meddler, with_secret(cluster):
+        lead(cluster, *others)
+        meddler.spoils = True
+        for number in range(200):
+            write(cluster.leader(others), number)
+        wait_for(lambda: meddler.spoiled > 2, "some pieces to be changed")
+        meddler.spoils = False
+        write(cluster.leader(others), 200)
+        cluster.wait_agreed()
+        assert values_at(last) == [VALUE] * 201
+        assert all(node.is_running for node in cluster)
+        assert "Traceback" not in "".join(node.log_text() for node in cluster)
 
 
 def test_a_snapshot_that_is_changed_on_the_wire_is_not_taken(new_cluster: NewCluster) -> None:
@@ -195,33 +211,20 @@ def test_a_snapshot_that_is_changed_on_the_wire_is_not_taken(new_cluster: NewClu
     first, _, behind = cluster
     for node in cluster:
         node.environment |= {"RAFTDB_CHECKPOINT_ENTRIES": "50", "RAFTDB_LOG_TAIL_BYTES": "1000"}
-    front, hidden = int(first.address.rpartition(":")[2]), free_ports(1)[0]
-    first.environment["RAFTDB_ADVERTISE"] = first.address
-    first.address = f"127.0.0.1:{hidden}"
-    meddler = Meddler(front, hidden)
-    try:
-        with with_secret(cluster):
-            leader = cluster.wait_agreed()
-            if leader is not first:
-                assert leader.ask("POST", "/v1/leader/transfer", b'{"to": "n1"}').status == 200
-            wait_for(lambda: cluster.wait_agreed() is first, "the leader that is reached by the relay")
-            behind.kill9()
-            for number in range(200):
-                body = f'{{"command": "set", "args": ["k{number}", "{"v" * 1000}"]}}'.encode()
-                assert first.ask("POST", "/v1/execute", body).status == 200
-            assert first.ask("POST", "/v1/snapshot").status == 200
-            meddler.spoils_answers = True
-            behind.start()
-            wait_for(lambda: meddler.spoiled > 3, "some pieces to be changed")
-            assert "snapshot installed" not in behind.log_text()
-            meddler.spoils_answers = False
-            wait_for(lambda: "snapshot installed" in behind.log_text(), "the snapshot as it is")
-            cluster.wait_agreed()
-            found = behind.ask("GET", "/v1/keys?prefix=k&limit=1000&consistency=stale").json["keys"]
-            assert len(found) == 200
-            assert {one["value"] for one in found} == {"v" * 1000}
-    finally:
-        meddler.close()
+    with reached_through(first) as meddler, with_secret(cluster):
+        lead(cluster, first)
+        behind.kill9()
+        for number in range(200):
+            write(first, number)
+        assert first.ask("POST", "/v1/snapshot").status == 200
+        meddler.spoils_answers = True
+        behind.start()
+        wait_for(lambda: meddler.spoiled > 3, "some pieces to be changed")
+        assert "snapshot installed" not in behind.log_text()
+        meddler.spoils_answers = False
+        wait_for(lambda: "snapshot installed" in behind.log_text(), "the snapshot as it is")
+        cluster.wait_agreed()
+        assert values_at(behind) == [VALUE] * 200
 
 
 def shaken_again(node: Node) -> str:

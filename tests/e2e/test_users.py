@@ -5,55 +5,27 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 
 from raftdb.machine.session_records import shown_session
-from tests.e2e.cluster import Cluster, Node, free_ports, run_cli
+from tests.e2e.cluster import Cluster, Node, run_cli
 from tests.e2e.credentials import ADMIN, ADMIN_PASSWORD, WITH_ADMIN, basic, bearer
 from tests.e2e.raw_http import NotSent, Response
+from tests.e2e.users import PASSWORD, is_user, make_user, run, told, with_users
 from tests.e2e.waiting import wait_for
-
-PASSWORD = "battery-staple"
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("users"), ["n1", "n2", "n3"])
-    for node in cluster:
-        node.environment = {**WITH_ADMIN, "RAFTDB_REDIS": f"127.0.0.1:{free_ports(1)[0]}"}
-        node.headers = ADMIN
-    try:
-        yield cluster.start()
-    finally:
-        cluster.close()
-
-
-def told(node: Node, method: str, path: str, body: object = None, *, by: dict[str, str] = ADMIN) -> Response:
-    data = None if body is None else json.dumps(body).encode()
-    return node.ask(method, path, data, headers=by)
-
-
-def run(node: Node, *words: Any, by: dict[str, str]) -> int:
-    """The status of a command."""
-    return told(node, "POST", "/v1/execute", {"command": words[0], "args": words[1:]}, by=by).status
+    with with_users(tmp_path_factory.mktemp("users")) as cluster:
+        yield cluster
 
 
 def has_applied(node: Node, index: int) -> bool:
     """Whether a node has an entry in its state."""
     return int(told(node, "GET", "/v1/status").json["applied_index"]) >= index
-
-
-def make_user(leader: Node, user: str, *grants: str) -> dict[str, str]:
-    """Make a user who may do this, with a password; returns what a token of it bears."""
-    assert told(leader, "PUT", f"/v1/roles/{user}", {"grants": grants}).status == 200
-    body = {"roles": [user], "password": PASSWORD}
-    assert told(leader, "PUT", f"/v1/users/{user}", body).status == 200
-    made = told(leader, "POST", f"/v1/users/{user}/tokens/t", {})
-    assert made.status == 200, made
-    return bearer(made.json["secret"])
 
 
 def test_rights_hold_on_all_nodes_and_over_the_death_of_the_leader(cluster: Cluster) -> None:
@@ -305,10 +277,6 @@ def knows_users(node: Node) -> bool:
     return b"users" in b"".join(
         path.read_bytes() for path in (node.data / "log").rglob("*") if path.is_file()
     )
-
-
-def is_user(node: Node, by: dict[str, str]) -> bool:
-    return told(node, "GET", "/v1/whoami", by=by).status == 200
 
 
 def gets_in(node: Node, by: dict[str, str]) -> bool:
