@@ -107,12 +107,13 @@ export class Cluster extends EventTarget {
     return new Set(members.filter((member) => member.alive).map((member) => member.id));
   }
 
-  // Whether what `from` sends does not come to `to`: who is gone hears nothing, the page may know that the link between
-  // them is cut, and the leader says whom it does not hear.
-  isCut(from, to) {
-    if (!this.nodes.get(to)?.isHeard || this.cuts.has(directionOf(from, to))) return true;
+  // Tells of two ids, as things are now, whether what the first sends does not come to the second: who is gone hears
+  // nothing, the page may know that the link between them is cut, and the leader says whom it does not hear.
+  get isCut() {
+    const { nodes, cuts, alive } = this;
     const leader = this.leader?.id;
-    return (from === leader && !this.alive.has(to)) || (to === leader && !this.alive.has(from));
+    return (from, to) =>
+      !nodes.get(to)?.isHeard || cuts.has(directionOf(from, to)) || (from === leader && !alive.has(to)) || (to === leader && !alive.has(from));
   }
 
   // For how long nobody has been known to lead, in ms.

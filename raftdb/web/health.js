@@ -22,7 +22,6 @@ export function census(cluster) {
     const node = cluster.nodes.get(id);
     return node?.isHeard === true || ((node?.heardAt ?? null) === null && alive.has(id));
   };
-  const up = voters.filter(isUp);
   const reached = voters.filter(isUp);
   const parted = leader === null ? [] : reached.filter((id) => id !== leader.id && !alive.has(id));
   return {

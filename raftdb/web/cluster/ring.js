@@ -46,7 +46,6 @@ export class Ring {
     this.flying = new Set();
     this.isStill = matchMedia("(prefers-reduced-motion: reduce)");
     this.frame = null;
-    this.landed = false;
     this.order = "";
     this.isNarrow = matchMedia("(max-width: 600px)");
   }
@@ -58,10 +57,11 @@ export class Ring {
     if (order !== this.order) this.#arrange(nodes);
     this.order = order;
     for (const node of nodes) this.#show(node);
+    const { isCut } = cluster;
+    const leader = cluster.leader?.id;
     for (const line of this.lines.children) {
-      const leader = cluster.leader?.id;
       const ends = [line.dataset.from, line.dataset.to];
-      const [there, back] = [cluster.isCut(...ends), cluster.isCut(...ends.reverse())];
+      const [there, back] = [isCut(ends[0], ends[1]), isCut(ends[1], ends[0])];
       const isOn = ends.every((id) => cluster.nodes.get(id)?.isHeard);
       set(line, { class: isOn && (there || back) ? (there && back ? "cut" : "cut half") : ends.includes(leader) ? "led" : null });
     }
@@ -213,6 +213,7 @@ export class Ring {
   #move() {
     const now = performance.now();
     const waiting = this.#waiting();
+    let hasLanded = false;
     for (const flight of this.flying) {
       if (flight.leftAt === null) {
         const isEarly = waiting.get(flight.from) < flight.step || (flight.step === STEPS && (flight.from.electedAt ?? flight.to.electedAt) !== null);
@@ -224,7 +225,7 @@ export class Ring {
       if (share >= (flight.isLost ? LOST_AFTER : 1)) {
         flight.element.remove();
         this.flying.delete(flight);
-        this.landed ||= flight.step < STEPS;
+        hasLanded ||= flight.step < STEPS;
         continue;
       }
       if (!flight.element.isConnected) add(this.flights, [flight.element]);
@@ -232,8 +233,7 @@ export class Ring {
       flight.element.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
       if (flight.isLost) flight.element.setAttribute("opacity", (1 - share / LOST_AFTER).toFixed(2));
     }
-    if (this.landed) this.update(this.cluster);
-    this.landed = false;
+    if (hasLanded) this.update(this.cluster);
     this.frame = this.flying.size > 0 ? requestAnimationFrame(() => this.#move()) : null;
   }
 }

@@ -22,7 +22,7 @@ export class Dragging {
   // Everybody is back in the ring.
   home() {
     if (this.held !== null) return;
-    for (const id of this.out) this.#place(id, this.stage.homeOf(id));
+    for (const id of this.out) this.stage.place(id, ...this.stage.homeOf(id));
     this.out.clear();
   }
 
@@ -39,7 +39,7 @@ export class Dragging {
     this.held.hasMoved = true;
     const matrix = this.stage.picture.getScreenCTM();
     const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(matrix.inverse());
-    this.#place(this.held.id, this.stage.within(x, y));
+    this.stage.place(this.held.id, ...this.stage.within(x, y));
   }
 
   #drop(event) {
@@ -50,14 +50,10 @@ export class Dragging {
     const [x, y] = this.stage.placeOf(id);
     const [homeX, homeY] = this.stage.homeOf(id);
     const isHome = Math.hypot(x - homeX, y - homeY) < HOME;
-    if (isHome) this.#place(id, [homeX, homeY]);
-    const before = this.out.has(id);
+    if (isHome) this.stage.place(id, homeX, homeY);
+    const wasOut = this.out.has(id);
     this.out[isHome ? "delete" : "add"](id);
-    if (before === isHome) this.onDrop([...this.out]);
-  }
-
-  #place(id, [x, y]) {
-    this.stage.place(id, x, y);
+    if (wasOut === isHome) this.onDrop([...this.out]);
   }
 }
 

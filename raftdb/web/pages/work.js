@@ -4,7 +4,7 @@
 import { confirm } from "../confirm.js";
 import { fill, h, say, shown } from "../dom.js";
 import { percent, textOf } from "../data/values.js";
-import { drawWaits, sentences, waitsOf } from "../work/waits.js";
+import { drawWaits, sentences, waitsOf } from "../queues/waits.js";
 import { bytes, count, duration, number } from "../words.js";
 
 const REFRESH_MS = 2000;
