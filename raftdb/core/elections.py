@@ -75,8 +75,8 @@ def _ask_for_votes(state: RaftState, candidacy: Candidacy) -> None:
         if state.role is Role.PRE_CANDIDATE:
             state.say(RequestPreVote(state.id, voter, term + 1, last.index, last.term, asked_ticks))
         else:
-            is_told = candidacy.transfer
-            state.say(RequestVote(state.id, voter, term, last.index, last.term, is_told, asked_ticks))
+            transfer = candidacy.transfer
+            state.say(RequestVote(state.id, voter, term, last.index, last.term, transfer, asked_ticks))
 
 
 def on_timeout_now(state: RaftState, message: TimeoutNow) -> None:
@@ -104,7 +104,7 @@ def on_request_pre_vote(state: RaftState, message: RequestPreVote) -> None:
     if refusal is None:
         _give_way(state, message)
     term = state.term if refusal else message.term
-    state.say(RequestPreVoteReply(state.id, message.source, term, not refusal, message.asked_ticks))
+    state.say(message.answered(term, granted=not refusal))
 
 
 def on_request_vote(state: RaftState, message: RequestVote) -> None:
@@ -118,7 +118,7 @@ def on_request_vote(state: RaftState, message: RequestVote) -> None:
         refusal = f"voted for {state.voted_for}"
     _tell_answer(state, message, "vote", refusal)
     if refusal:
-        state.say(RequestVoteReply(state.id, message.source, state.term, False, message.asked_ticks))
+        state.say(message.answered(state.term, granted=False))
         return
     if state.voted_for is None:
         state.set_hard_state(state.term, message.source)
@@ -126,7 +126,7 @@ def on_request_vote(state: RaftState, message: RequestVote) -> None:
             become_follower(state, state.term, None)
         restart_election_timer(state)
         state.has_given_way = False
-    state.promise(RequestVoteReply(state.id, message.source, state.term, True, message.asked_ticks))
+    state.promise(message.answered(state.term, granted=True))
 
 
 def _tell_answer(

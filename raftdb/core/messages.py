@@ -25,6 +25,10 @@ class RequestPreVote:
     last_term: Term
     asked_ticks: int = 0
 
+    def answered(self, term: Term, *, granted: bool) -> "RequestPreVoteReply":
+        """The answer of the voter, which echoes when it was asked."""
+        return RequestPreVoteReply(self.target, self.source, term, granted, self.asked_ticks)
+
 
 @dataclass(frozen=True, slots=True)
 class RequestPreVoteReply:
@@ -51,6 +55,10 @@ class RequestVote:
     last_term: Term
     transfer: bool = False
     asked_ticks: int = 0
+
+    def answered(self, term: Term, *, granted: bool) -> "RequestVoteReply":
+        """The answer of the voter, which echoes when it was asked."""
+        return RequestVoteReply(self.target, self.source, term, granted, self.asked_ticks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -307,7 +307,7 @@ def _answer_old_term(state: RaftState, message: Message) -> None:
     would confirm rounds that were never begun (hazard B50).
     """
     if isinstance(message, RequestVote):
-        state.say(RequestVoteReply(state.id, message.source, state.term, False, message.asked_ticks))
+        state.say(message.answered(state.term, granted=False))
     elif isinstance(message, AppendEntries):
         state.say(AppendEntriesReply(state.id, message.source, state.term, message.previous_index, False, 0))
     elif isinstance(message, InstallSnapshot):

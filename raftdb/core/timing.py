@@ -134,8 +134,7 @@ def heard_answer(state: RaftState, message: RequestPreVoteReply | RequestVoteRep
     network that has just become slow no election would succeed until the links have been measured anew."""
     if 0 < message.asked_ticks <= state.measured.now_ticks:
         ticks = state.measured.now_ticks - message.asked_ticks
-        state.measured.trip(message.source, ticks * state.settings.tick_ms)
-        _fit_deadline(state)
+        on_trip_measured(state, TripMeasured(message.source, ticks * state.settings.tick_ms))
 
 
 def draw_election_timeout(state: RaftState) -> int:

@@ -7,8 +7,6 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from raftdb.errors import RequestRefused
 
-Cut: TypeAlias = Callable[[], None]
-
 REQUEST_LINE_BYTES_MAX = 8192
 """Longest target in a request line."""
 HEADER_BYTES_MAX = 8190
@@ -17,12 +15,13 @@ HEADERS_MAX = 64
 """Most header fields of one request."""
 HEAD_BYTES_MAX = 32 * 1024
 """Longest head of a request that arrives in more than one read; it is in memory before it can be judged."""
-
-
 HEADS_COUNTED_MIN = 1024
 """Shorter heads that are arriving are not counted: there may be as many of them as connections."""
 HEADS_BYTES_MAX = 16 << 20
 """All heads that are arriving, of all connections together: 500 of the longest."""
+
+Cut: TypeAlias = Callable[[], None]
+"""Cuts one connection off."""
 
 
 class ArrivingHeads:

@@ -139,6 +139,12 @@ def register(layer: Layer, operation: RegisterSession, entry: EntryPlace) -> Rep
     return Result(True, None)
 
 
+def _own(layer: Layer, name: bytes) -> Session | None:
+    """The session of this name, None if there is none for the user who asks."""
+    session = load_session(layer, name)
+    return session if session is not None and session.serves(layer.user) else None
+
+
 def _make_room(layer: Layer, index: DeadlineIndex) -> None:
     """End the session of `index` that was idle for longest. Raises `ReplyError` (`busy`) if something is bound to each
     of them."""
@@ -187,8 +193,8 @@ class KeepSession(ServiceOperation):
 def keep(layer: Layer, operation: KeepSession, entry: EntryPlace) -> Reply:
     """Let a session live on."""
     name = checked_name(operation.session)
-    session = load_session(layer, name)
-    if session is None or not session.serves(layer.user):
+    session = _own(layer, name)
+    if session is None:
         raise SessionExpired("no such session", hint="begin a new one")
     _check_ttl(operation.ttl_ms, SessionOwner(session.owner))
     if operation.ttl_ms in (0, session.ttl_ms):
@@ -209,8 +215,7 @@ class CloseSession(ServiceOperation):
 def close(layer: Layer, operation: CloseSession, entry: EntryPlace) -> Reply:
     """End a session; it need not be there."""
     name = checked_name(operation.session)
-    session = load_session(layer, name)
-    if session is not None and session.serves(layer.user):
+    if _own(layer, name) is not None:
         end(layer, name)
     return Result(True, None)
 
@@ -226,8 +231,8 @@ def run(
     name, sequence = checked_name(operation.session), operation.sequence
     if not 1 <= operation.acknowledged <= sequence:
         raise ReplyError("a sequence is 1 or above, and what is acknowledged not above it")
-    session = load_session(layer, name)
-    if session is None or not session.serves(layer.user):
+    session = _own(layer, name)
+    if session is None:
         raise SessionExpired(
             "no such session", hint="begin a new one; what was sent in this one may have taken effect"
         )

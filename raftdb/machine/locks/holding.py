@@ -1,4 +1,4 @@
-"""Taking a lock, holding it longer, giving it back, and what else depends on holding it.
+"""Taking a lock, holding it longer, and giving it back.
 
 Who asks is named by OWNER, else by the session of the request; owners of different users are different, whatever they
 are called. An owner has at most one hold of a lock and one place in its line: who asks again finds what it has, so that
