@@ -21,6 +21,8 @@ import aiohttp
 
 WAIT_S = 60.0
 """Longest wait for something that must come: only a failing test waits as long."""
+NAVIGATED = "Inspected target navigated or closed"
+"""What the browser says of a question to a page that is there no more."""
 FLAGS = (
     "--headless",
     "--disable-gpu",
@@ -37,6 +39,10 @@ FLAGS = (
 def find() -> str | None:
     """The browser's program, if there is one."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+class Navigated(AssertionError):
+    """The page went elsewhere, or was loaded anew, before it had answered."""
 
 
 class Tab:
@@ -88,8 +94,11 @@ class Tab:
         value = None
         try:
             async with asyncio.timeout(wait_s):
-                while not (value := await self.run(script)):
-                    await asyncio.sleep(0.02)
+                while not value:
+                    # A page that is being loaded anew answers nothing: it is not true yet.
+                    with suppress(Navigated):
+                        value = await self.run(script)
+                    await asyncio.sleep(0 if value else 0.02)
         except TimeoutError:
             raise AssertionError(f"never true: {script}\n{self.errors}\n{await self.text()}") from None
         return value
@@ -223,7 +232,8 @@ class Browser:
             future = self._answers.pop(data.get("id", 0), None)
             if future is not None and not future.done():
                 if "error" in data:
-                    future.set_exception(AssertionError(data["error"]))
+                    kind = Navigated if data["error"]["message"] == NAVIGATED else AssertionError
+                    future.set_exception(kind(data["error"]))
                 else:
                     future.set_result(data["result"])
             elif (tab := self._tabs.get(data.get("sessionId", ""))) is not None:
